@@ -1,0 +1,74 @@
+"""The exception tree. Every message states the condition, the evidence and the remedy.
+
+QuantlabError
+├── InputError (ValueError)            a value the caller gave is not usable
+│   ├── UnknownNameError               a name that is not known, with the nearest known ones
+│   └── CandlesError                   a frame of candles that cannot be trusted
+├── StoreError                         the database could not do what was asked
+│   ├── StoreUnavailableError          it does not answer
+│   ├── NotStoredError                 what was asked for is not there
+│   └── StoreVersionError              it was written by another version
+├── ConfigurationError                 a V3 document that must not be traded
+└── IntegrityError                     two engines disagree, or evidence contradicts itself
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class QuantlabError(Exception):
+    """Base of every error that quantlab raises on purpose."""
+
+
+class InputError(QuantlabError, ValueError):
+    """A value given by the caller cannot be used."""
+
+
+class UnknownNameError(InputError):
+    """A name is not among the known ones.
+
+    Parameters
+    ----------
+    kind : str
+        What the name should denote, e.g. ``"parameter of liquidity_sweep"``.
+    name : str
+        The name that was given.
+    known : iterable of str
+        The names that exist.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        known = sorted(map(str, known))
+        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}."
+        super().__init__(f"{name!r} is not a {kind}: {hint}")
+
+
+class CandlesError(InputError):
+    """A frame of candles is empty, unsorted, inconsistent or otherwise not to be trusted."""
+
+
+class StoreError(QuantlabError):
+    """The database could not do what was asked of it."""
+
+
+class StoreUnavailableError(StoreError):
+    """The database server does not answer or cannot be started."""
+
+
+class NotStoredError(StoreError, LookupError):
+    """What was asked for is not in the database."""
+
+
+class StoreVersionError(StoreError):
+    """The database was written by another version of PostgreSQL or of quantlab."""
+
+
+class ConfigurationError(QuantlabError):
+    """A V3 document is malformed, altered, expired or not approved: it must not be traded."""
+
+
+class IntegrityError(QuantlabError):
+    """Two engines disagree, or stored evidence contradicts itself."""

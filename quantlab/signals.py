@@ -1,0 +1,183 @@
+"""The contract of a strategy: what it returns, how it is declared, and the registry it joins.
+
+A strategy is a pure function ``signals(candles, p) -> Signals`` over whole arrays: time is the last
+axis, the parameters lie before it. **Time rule**: a value in row t may use bars up to and including t
+(it is known at the close of bar t); the engine fills the order at the open of bar t+1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from quantlab.errors import InputError, UnknownNameError
+from quantlab.space import Grid, Params, Space
+
+OnOpposite = Literal["ignore", "close", "reverse"]
+
+
+class Columns(Protocol):
+    """What a strategy may read of the candles: columns of shape ``(n_bars,)``."""
+
+    @property
+    def open(self) -> np.ndarray:
+        """Price of the first trade of each bar."""
+        ...
+
+    @property
+    def high(self) -> np.ndarray:
+        """Highest price of each bar."""
+        ...
+
+    @property
+    def low(self) -> np.ndarray:
+        """Lowest price of each bar."""
+        ...
+
+    @property
+    def close(self) -> np.ndarray:
+        """Price of the last trade of each bar."""
+        ...
+
+    @property
+    def volume(self) -> np.ndarray:
+        """Traded quantity of each bar, in units of the base currency."""
+        ...
+
+    @property
+    def timestamps(self) -> np.ndarray:
+        """Open time of each bar, int64 epoch milliseconds, UTC."""
+        ...
+
+
+@dataclass(frozen=True)
+class AllOf:
+    """A conjunction kept as its clauses, each on its own axes, so that no product of them is held."""
+
+    clauses: tuple[np.ndarray, ...]
+
+    def to_array(self) -> np.ndarray:
+        """The conjunction as one boolean array of the broadcast shape."""
+        result = self.clauses[0]
+        for clause in self.clauses[1:]:
+            result = result & clause
+        return np.asarray(result)
+
+
+def all_of(*clauses: np.ndarray) -> AllOf:
+    """Join boolean clauses with "and" without evaluating their product.
+
+    Parameters
+    ----------
+    *clauses : boolean arrays, each broadcastable to (parameter axes..., n_bars)
+    """
+    if not clauses:
+        raise InputError("all_of needs at least one clause, got none.")
+    return AllOf(tuple(np.asarray(c) for c in clauses))
+
+
+@dataclass(frozen=True)
+class Signals:
+    """Decisions of a strategy for every cell and bar.
+
+    Every array broadcasts to ``(parameter axes..., n_bars)`` and is known at the close of its bar.
+
+    Parameters
+    ----------
+    long, short : boolean array, AllOf or None
+        Enter at the next open. May vary over entry parameters only.
+    stop, target : float array or None
+        Distance in **price units** from the entry fill, read at the decision bar. An entry whose
+        distance is NaN or not positive is not taken. May vary over any parameter.
+    max_holding : integer array or None
+        The position is closed at the open of bar ``entry + max_holding``.
+    exit_long, exit_short : boolean array or None
+        Close a long (short) at the next open.
+    on_opposite : {"ignore", "close", "reverse"}
+        What an opposite entry signal does while a position is open.
+    """
+
+    long: np.ndarray | AllOf | None = None
+    short: np.ndarray | AllOf | None = None
+    stop: np.ndarray | None = None
+    target: np.ndarray | None = None
+    max_holding: np.ndarray | None = None
+    exit_long: np.ndarray | None = None
+    exit_short: np.ndarray | None = None
+    on_opposite: OnOpposite = "ignore"
+
+
+SignalFunction = Callable[[Any, Params], Signals]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A registered strategy: its space, its signal function, its warm-up and its reference grid.
+
+    Parameters
+    ----------
+    name : str
+    space : Space
+    signals : callable ``(candles, p) -> Signals``
+    warmup : callable ``(params: dict) -> int``
+        Bars of history needed before the first decision of a cell with these parameters is final.
+    reference : mapping
+        Values of the reference grid, as `Space.grid` takes them.
+    """
+
+    name: str
+    space: Space
+    signals: SignalFunction
+    warmup: Callable[[Mapping[str, Any]], int]
+    reference: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def code_hash(self) -> str:
+        """SHA-256 (hex) of the source that defines the strategy: its file, or its function in a notebook."""
+        path = inspect.getsourcefile(self.signals)
+        if path and Path(path).is_file() and not path.endswith(".ipynb"):
+            source = Path(path).read_text(encoding="utf-8")
+        else:
+            source = inspect.getsource(self.signals)
+        return hashlib.sha256(source.encode()).hexdigest()
+
+    def grid(self, **values: Any) -> Grid:
+        """A grid over this strategy's space; without values, its reference grid."""
+        return self.space.grid(**(values or self.reference))
+
+
+REGISTRY: dict[str, Strategy] = {}
+
+
+def strategy(
+    name: str,
+    space: Space,
+    warmup: Callable[[Mapping[str, Any]], int],
+    reference: Mapping[str, Any] | None = None,
+) -> Callable[[SignalFunction], SignalFunction]:
+    """Decorator that registers a signal function as the strategy `name`.
+
+    Registering a name again replaces it, so that a notebook cell can be run twice.
+    """
+
+    def register(function: SignalFunction) -> SignalFunction:
+        owned = Space(*space.parameters, constraints=space.constraints, owner=name)
+        REGISTRY[name] = Strategy(name, owned, function, warmup, dict(reference or {}))
+        return function
+
+    return register
+
+
+def find_strategy(name: str | Strategy) -> Strategy:
+    """The registered strategy called `name` (a Strategy is returned as it is)."""
+    if isinstance(name, Strategy):
+        return name
+    if name not in REGISTRY:
+        raise UnknownNameError("strategy", name, REGISTRY)
+    return REGISTRY[name]

@@ -1,0 +1,1 @@
+"""Markets: candles and their quality, resampling, synthetic and permuted markets."""

@@ -1,0 +1,148 @@
+"""What a backtest of one cell leaves behind: its trades, its equity, its figures.
+
+Both engines, the kernel and the plain replay, return the same `Run`, so they can be compared field by field.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quantlab.backtest.execution import Execution
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OPEN, STOP, TARGET, TIME, SIGNAL, RUIN = range(6)
+REASONS = ("open", "stop", "target", "time", "signal", "ruin")
+
+TRADE_DTYPE = np.dtype(
+    [
+        ("decision_bar", np.int64),  # the entry was decided at the close of this bar ...
+        ("entry_bar", np.int64),  # ... and filled at the open of this one
+        ("exit_bar", np.int64),  # bar of the exit fill; the last bar for an open trade
+        ("side", np.int8),  # +1 long, -1 short
+        ("reason", np.int8),  # index into REASONS
+        ("entry_price", np.float64),  # slippage included
+        ("exit_price", np.float64),  # slippage included; last known close for an open trade
+        ("units", np.float64),  # quantity held, for an initial equity of 1
+        ("equity_before", np.float64),  # equity at entry, initial equity = 1
+        ("profit", np.float64),  # change of equity, all costs included, initial equity = 1
+        ("trade_return", np.float64),  # profit / equity_before
+        ("gross_return", np.float64),  # side * (exit / entry - 1) from raw prices, before every cost
+        ("fees", np.float64),  # entry and exit fees (no slippage, no funding), initial equity = 1
+        ("bars_held", np.int64),  # bars on which the position was exposed
+    ]
+)
+
+_HEADLINE = ("net_profit", "cagr", "sharpe", "max_drawdown", "trades", "win_rate", "profit_factor", "exposure")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One cell, backtested once. Its arrays are read-only.
+
+    Parameters
+    ----------
+    strategy : str
+        Name of the strategy.
+    params : mapping
+        Every parameter of the cell.
+    execution : Execution
+    trades : record array of `TRADE_DTYPE`, shape (n_trades,)
+        In order of entry. An open trade (reason ``OPEN``) can only be the last one.
+    equity : float array, shape (n_bars,)
+        Marked at the close of each bar; 1 before the first fill.
+    exposure : float array, shape (n_bars,)
+        Signed notional at entry as a fraction of equity at entry, on the bars counted by ``bars_held``.
+    daily : float array, shape (n_days,)
+        Equity returns per UTC day.
+    market_daily : float array, shape (n_days,)
+        Close to close returns of the market per UTC day.
+    days : int array, shape (n_days,)
+        Days since 1970-01-01, UTC.
+    metrics : mapping
+        Every name of `quantlab.backtest.metrics.METRICS` to its value; NaN where undefined.
+    """
+
+    strategy: str
+    params: Mapping[str, Any]
+    execution: Execution
+    trades: np.ndarray
+    equity: np.ndarray
+    exposure: np.ndarray
+    daily: np.ndarray
+    market_daily: np.ndarray
+    days: np.ndarray
+    metrics: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        for name in ("trades", "equity", "exposure", "daily", "market_daily", "days"):
+            view = np.asarray(getattr(self, name)).view()
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
+
+    @property
+    def closed(self) -> np.ndarray:
+        """The closed trades, in order of entry."""
+        return closed(self.trades)
+
+    def to_frame(self, timestamps: np.ndarray | None = None) -> pd.DataFrame:
+        """The trades as a table, sides and reasons by name.
+
+        Parameters
+        ----------
+        timestamps : int array, shape (n_bars,), optional
+            Open times of the candles (ms, UTC): adds the columns ``entry_time`` and ``exit_time`` (tz-naive UTC).
+        """
+        import pandas as pd
+
+        frame = pd.DataFrame({name: self.trades[name] for name in TRADE_DTYPE.names or ()})
+        frame["side"] = np.where(self.trades["side"] > 0, "long", "short")
+        frame["reason"] = np.asarray(REASONS)[self.trades["reason"]]
+        if timestamps is not None:
+            for edge in ("entry", "exit"):
+                frame[f"{edge}_time"] = pd.to_datetime(timestamps[self.trades[f"{edge}_bar"]], unit="ms")
+        return frame
+
+    def _repr_html_(self) -> str:
+        cell = ", ".join(f"{name}={value}" for name, value in self.params.items())
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{name}</th><td>{self.metrics[name]:.6g}</td></tr>"
+            for name in _HEADLINE
+            if name in self.metrics
+        )
+        return f"<b>{html.escape(self.strategy)}</b> ({html.escape(cell)})<table>{rows}</table>"
+
+
+def closed(trades: np.ndarray) -> np.ndarray:
+    """The trades that have an exit fill: all but one still open at the end of the data.
+
+    Parameters
+    ----------
+    trades : record array of `TRADE_DTYPE`
+    """
+    return trades[trades["reason"] != OPEN]
+
+
+def exposure_by_bar(trades: np.ndarray, n_bars: int) -> np.ndarray:
+    """Signed notional at entry over equity at entry, on every bar that ``bars_held`` counts, else 0.
+
+    Parameters
+    ----------
+    trades : record array of `TRADE_DTYPE`
+    n_bars : int
+
+    Returns
+    -------
+    float array, shape (n_bars,)
+    """
+    exposure = np.zeros(n_bars)
+    for trade in trades:
+        fraction = trade["side"] * (trade["units"] / trade["equity_before"]) * trade["entry_price"]
+        exposure[trade["entry_bar"] : trade["entry_bar"] + trade["bars_held"]] = fraction
+    return exposure

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from quantlab.errors import CandlesError, InputError
-from quantlab.market.candles import COLUMNS, FLAT, MISSING, NO_TRADE, TIMEFRAMES, iso, step_ms
+from quantlab.market.anomalies import suspicious
+from quantlab.market.candles import COLUMNS, FLAT, MISSING, NO_TRADE, SUSPICIOUS, TIMEFRAMES, iso, step_ms
+from quantlab.market.carry import carried
 
 _UNITS = {"seconds": 1_000, "milliseconds": 1, "microseconds": 1e-3, "nanoseconds": 1e-6}
 _SPARSEST = 50  # bars of grid per row; thinner than this is a stray timestamp, not a market
@@ -215,15 +217,17 @@ def _on_grid(times: np.ndarray, columns: list[np.ndarray], lost: np.ndarray, ste
         if absent == "no_trade":
             _fill_quiet(wide, rows)
         columns = list(wide)
-    return grid, *columns, flags_of(*columns)
+    flags = flags_of(*columns)
+    for found in suspicious(*columns).values():
+        flags |= found * np.uint8(SUSPICIOUS)
+    return grid, *columns, flags
 
 
 def _fill_quiet(wide: np.ndarray, rows: np.ndarray) -> None:
     """Write bars without a row as flat at the last close with volume 0, in place."""
     quiet = np.ones(wide.shape[1], bool)
     quiet[rows] = False
-    known = np.where(np.isnan(wide[3]), 0, np.arange(wide.shape[1]))
-    wide[:4, quiet] = wide[3, np.maximum.accumulate(known)[quiet]]
+    wide[:4, quiet] = carried(wide[3])[quiet]
     wide[4, quiet] = np.where(np.isnan(wide[3, quiet]), np.nan, 0.0)
 
 

@@ -94,7 +94,8 @@ def colour_scale(z: np.ndarray, metric: str) -> ColourScale:
     metric : str
         Decides between a diverging scale, symmetric around the metric's neutral value with the 98th
         percentile of the absolute distance as its limit, and a sequential one from the 2nd to the
-        98th percentile.
+        98th percentile. A limit moves out to the extreme where that lies within half as much again,
+        so that nothing is clipped without need.
 
     Returns
     -------
@@ -107,14 +108,14 @@ def colour_scale(z: np.ndarray, metric: str) -> ColourScale:
     if finite.size == 0:
         finite = np.array([neutral or 0.0])
     if neutral is not None:
-        reach = (
-            float(np.percentile(np.abs(finite - neutral), 98)) or float(np.abs(finite - neutral).max()) or 1.0
-        )
+        reach = _robust_maximum(np.abs(finite - neutral)) or 1.0
         low, high, colours = neutral - reach, neutral + reach, DIVERGING
     else:
-        low, high = (float(v) for v in np.percentile(finite, [2, 98]))
+        middle = float(np.median(finite))
+        high = middle + _robust_maximum(finite - middle)
+        low = middle - _robust_maximum(middle - finite)
         if not low < high:
-            low, high = _widen(float(finite.min()), float(finite.max()))
+            low, high = middle - (abs(middle) * 0.05 or 1.0), middle + (abs(middle) * 0.05 or 1.0)
         colours = SEQUENTIAL
     return ColourScale(colours, low, high, bool(finite.min() < low), bool(finite.max() > high))
 
@@ -145,8 +146,7 @@ def _rgb(colour: str) -> np.ndarray:
     return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], dtype=float)
 
 
-def _widen(low: float, high: float) -> tuple[float, float]:
-    if low < high:
-        return low, high
-    margin = abs(low) * 0.05 or 1.0
-    return low - margin, high + margin
+def _robust_maximum(distances: np.ndarray) -> float:
+    most = float(distances.max())
+    typical = float(np.percentile(distances, 98, method="lower"))
+    return most if typical <= 0 or most <= 1.5 * typical else typical

@@ -185,7 +185,7 @@ def _frame(figure: go.Figure, column: int, row: int, label: str) -> None:
     )
     figure.add_annotation(
         x=column,
-        y=row + 0.5,
+        y=row - 0.5 if dotted else row + 0.5,  # below and above: neighbours do not cover each other
         text=plain(label),
         showarrow=False,
         yanchor="middle",

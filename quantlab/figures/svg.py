@@ -132,17 +132,19 @@ def _marks(places: dict[tuple[int, int], str], rows: int, box: tuple[float, ...]
     parts = []
     for (column, row), label in places.items():
         px, py = left + column * w, top + (rows - 1 - row) * h
-        dash = ' stroke-dasharray="2 3"' if label == "peak" else ""
+        dotted = label == "peak"
+        dash = ' stroke-dasharray="2 3"' if dotted else ""
+        edge = py + h if dotted else py
         parts.append(
             f'<rect x="{_n(px - 0.5)}" y="{_n(py - 0.5)}" width="{_n(w)}" height="{_n(h)}" fill="none" '
             f'stroke="{INK}" stroke-width="2.5"{dash}/>'
         )
         wide = _CHAR * len(label) * 0.9 + 8
         parts.append(
-            f'<rect x="{_n(px + w / 2 - wide / 2)}" y="{_n(py - 8)}" width="{_n(wide)}" height="15" rx="2" '
+            f'<rect x="{_n(px + w / 2 - wide / 2)}" y="{_n(edge - 8)}" width="{_n(wide)}" height="15" rx="2" '
             f'fill="{INK}"/>'
         )
-        parts.append(_text(px + w / 2, py + 3, label, anchor="middle", size=10, fill=PAPER))
+        parts.append(_text(px + w / 2, edge + 3, label, anchor="middle", size=10, fill=PAPER))
     return parts
 
 

@@ -9,7 +9,9 @@ from quantlab.backtest.trades import closed
 from quantlab.errors import InputError
 
 
-def break_even_cost_bps(trades: np.ndarray, execution: Execution, stop_distances: np.ndarray | None = None) -> float:
+def break_even_cost_bps(
+    trades: np.ndarray, execution: Execution, stop_distances: np.ndarray | None = None
+) -> float:
     """Fee per side [bps] at which the closed trades, re-priced at their raw fills, break even.
 
     Formula: the root c of prod(m_i(c)) = 1, in bps, where m_i is the equity multiplier of closed trade i
@@ -63,7 +65,9 @@ def _notional_at_risk(
     if isinstance(sizing, AllIn):
         return np.full(trades.size, np.inf)
     if stop_distances is None:
-        raise InputError("break_even_cost_bps with Risk sizing needs `stop_distances`, got None: pass one per trade.")
+        raise InputError(
+            "break_even_cost_bps with Risk sizing needs `stop_distances`, got None: pass one per trade."
+        )
     raw_entry = trades["entry_price"] / (1.0 + trades["side"] * costs.slippage_bps / 1e4)
     return sizing.risk * raw_entry / stop_distances
 

@@ -39,7 +39,16 @@ TRADE_DTYPE = np.dtype(
     ]
 )
 
-_HEADLINE = ("net_profit", "cagr", "sharpe", "max_drawdown", "trades", "win_rate", "profit_factor", "exposure")
+_HEADLINE = (
+    "net_profit",
+    "cagr",
+    "sharpe",
+    "max_drawdown",
+    "trades",
+    "win_rate",
+    "profit_factor",
+    "exposure",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +106,7 @@ class Run:
         Parameters
         ----------
         timestamps : int array, shape (n_bars,), optional
-            Open times of the candles (ms, UTC): adds the columns ``entry_time`` and ``exit_time`` (tz-naive UTC).
+            Open times of the candles (ms, UTC): adds ``entry_time`` and ``exit_time`` (tz-naive UTC).
         """
         import pandas as pd
 

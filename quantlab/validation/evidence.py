@@ -1,0 +1,282 @@
+"""The tests of one candidate: each a small function that returns a `Test` a non-statistician can read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any, ParamSpec
+
+import numpy as np
+from quantlab.backtest.surface import Cell, Surface
+
+from quantlab.backtest.daily import DAY_MS
+from quantlab.backtest.engine import run_cell
+from quantlab.backtest.execution import ASSUMPTIONS, Execution
+from quantlab.backtest.replay import replay
+from quantlab.backtest.trades import Run
+from quantlab.market.candles import Candles
+from quantlab.signals import Strategy
+from quantlab.validation.causality import find_leak
+from quantlab.validation.statistics import psr, upper_p
+from quantlab.validation.thresholds import Gate
+from quantlab.validation.verdict import Test
+from quantlab.validation.walkforward import WalkForward, Window
+
+P = ParamSpec("P")
+TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One cell on one market under one set of rules.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    candles : Candles
+    params : mapping
+    execution : Execution
+    """
+
+    strategy: Strategy
+    candles: Candles
+    params: Mapping[str, Any]
+    execution: Execution
+
+    def run(self, **changes: Any) -> Run:
+        """The candidate on all candles by the sweep's engine, with `changes` to the execution."""
+        return run_cell(self.strategy, self.candles, dict(self.params), replace(self.execution, **changes))
+
+
+def timed(test: Callable[P, Test]) -> Callable[P, Test]:
+    """Write into a test's result how long it took."""
+
+    @wraps(test)
+    def measured(*args: P.args, **kwargs: P.kwargs) -> Test:
+        begin = time.perf_counter()
+        return replace(test(*args, **kwargs), seconds=time.perf_counter() - begin)
+
+    return measured
+
+
+@timed
+def enough_trades(run: Run, gate: Gate) -> Test:
+    """At least `gate.min_trades` closed trades on the whole history."""
+    trades = len(run.closed)
+    return Test(
+        "trades",
+        trades,
+        gate.min_trades,
+        trades >= gate.min_trades,
+        f"{trades:,} closed trades, at least {gate.min_trades} are needed: fewer say nothing about the next.",
+    )
+
+
+@timed
+def enough_activity(run: Run, candles: Candles, gate: Gate) -> Test:
+    """At least `gate.min_activity` of the days see an open position."""
+    days = candles.timestamps // DAY_MS
+    share = len(np.unique(days[run.exposure != 0.0])) / len(run.days)
+    return Test(
+        "activity",
+        share,
+        gate.min_activity,
+        share >= gate.min_activity,
+        f"a position was open on {share:.1%} of the days, at least {gate.min_activity:.1%} are needed.",
+    )
+
+
+@timed
+def costs_charged(execution: Execution) -> Test:
+    """Fees and slippage of a market order add up to something."""
+    bps = execution.costs.taker * 1e4 + execution.costs.slippage_bps
+    return Test(
+        "costs",
+        bps,
+        0.0,
+        bps > 0.0,
+        f"a market order pays {bps:g} bps a side in fees and slippage; 0 is no market.",
+    )
+
+
+@timed
+def few_missing(candles: Candles, gate: Gate) -> Test:
+    """At most `gate.max_missing` of the bars were lost."""
+    lost = int(candles.missing.sum())
+    share = lost / len(candles)
+    return Test(
+        "missing_bars",
+        share,
+        gate.max_missing,
+        share <= gate.max_missing,
+        f"{lost:,} of {len(candles):,} bars were lost ({share:.2%}), at most {gate.max_missing:.0%} may be.",
+    )
+
+
+@timed
+def causal(candidate: Candidate) -> Test:
+    """The candidate's signals do not change when the bars after them are cut off or replaced."""
+    seed = int(candidate.candles.fingerprint[:8], 16)
+    leak = find_leak(candidate.strategy, candidate.candles, candidate.params, seed)
+    if leak is None:
+        detail = (
+            "signals stayed the same when all later bars were cut off, tripled or cut to a third (3 cuts)."
+        )
+    elif leak.field == "repetition":
+        detail = f"two runs on the same candles differ, first at bar {leak.bar:,}."
+    else:
+        detail = (
+            f"`{leak.field}` of bar {leak.bar:,} changed when the bars from {leak.cut:,} on were "
+            f"{leak.future}: it knows the future."
+        )
+    return Test("causality", float(leak is not None), 0.0, leak is None, detail)
+
+
+@timed
+def second_engine(candidate: Candidate, run: Run) -> Test:
+    """The plain replay, which is handed only the past, books the same trades and the same equity."""
+    other = replay(candidate.strategy, candidate.candles, dict(candidate.params), candidate.execution)
+    difference = first_difference(run, other)
+    same = (
+        f"{len(run.trades):,} trades and the equity of {len(run.equity):,} bars are the same in both engines."
+    )
+    detail = difference or same
+    return Test("second_engine", float(difference is not None), 0.0, difference is None, detail)
+
+
+def first_difference(run: Run, other: Run) -> str | None:
+    """What differs first between two runs, in words; None if all trades and the equity agree to 1e-9."""
+    if len(run.trades) != len(other.trades):
+        return f"one engine books {len(run.trades):,} trades, the other {len(other.trades):,}."
+    for name in run.trades.dtype.names or ():
+        unequal = ~_close(run.trades[name], other.trades[name])
+        if unequal.any():
+            k = int(np.argmax(unequal))
+            return f"trade {k + 1} differs in `{name}`: {run.trades[name][k]} and {other.trades[name][k]}."
+    unequal = ~_close(run.equity, other.equity)
+    if unequal.any():
+        k = int(np.argmax(unequal))
+        return f"the equity differs from bar {k:,} on: {run.equity[k]!r} and {other.equity[k]!r}."
+    return None
+
+
+@timed
+def walk_forward_holds(table: WalkForward, gate: Gate) -> Test:
+    """The stitched out-of-sample timing alpha has a p-value of at most `gate.alpha`."""
+    if np.isnan(table.p):
+        return Test("walk_forward", None, gate.alpha, False, _idle(table.trades))
+    detail = (
+        f"refitted on the past {len(table.folds)} times and traded on what followed "
+        f"({len(table.days):,} days, {table.trades:,} trades): Sharpe {table.sharpe:.2f}, "
+        f"timing t = {table.timing_t:.2f}. {_chance(table.p, gate.alpha)}"
+    )
+    return Test("walk_forward", table.p, gate.alpha, table.p <= gate.alpha, detail)
+
+
+@timed
+def recently(window: Window, cell: Cell | None, gate: Gate) -> Test:
+    """Chosen before the last part of the history, the choice has a timing alpha there."""
+    name, p = "recency", upper_p(window.timing_t)
+    if cell is None:
+        detail = f"on the first {1 - gate.recent:.0%} no cell traded often enough to be chosen."
+        return Test(name, None, gate.recency_p, False, detail)
+    if np.isnan(p):
+        return Test(name, None, gate.recency_p, False, _idle(window.trades))
+    detail = (
+        f"chosen on the first {1 - gate.recent:.0%}, traded on the last {gate.recent:.0%} "
+        f"({len(window.days):,} days, {window.trades:,} trades): timing t = {window.timing_t:.2f}. "
+        f"{_chance(p, gate.recency_p)}"
+    )
+    return Test(name, p, gate.recency_p, p <= gate.recency_p, detail)
+
+
+@timed
+def survives_costs(candidate: Candidate, gate: Gate) -> Test:
+    """The timing alpha stays positive when fees and slippage are multiplied."""
+    run = candidate.run(costs=candidate.execution.costs.times(gate.stress_costs))
+    return _stress("double_costs", run, f"at {gate.stress_costs:g} times the costs")
+
+
+@timed
+def survives_delay(candidate: Candidate, gate: Gate) -> Test:
+    """The timing alpha stays positive when every decision comes late."""
+    run = candidate.run(delay_bars=candidate.execution.delay_bars + gate.stress_delay_bars)
+    return _stress("delay", run, f"with every decision {gate.stress_delay_bars} bar(s) late")
+
+
+def fill_assumptions(candidate: Candidate) -> tuple[Test, dict[str, dict[str, float]]]:
+    """Net profit and Sharpe under the three fill assumptions; reported."""
+    begin = time.perf_counter()
+    runs = {name: candidate.run(assumption=name) for name in ASSUMPTIONS}
+    fills = {name: {m: float(run.metrics[m]) for m in ("net_profit", "sharpe")} for name, run in runs.items()}
+    spread = fills["optimistic"]["sharpe"] - fills["pessimistic"]["sharpe"]
+    parts = [f"{n} {f['net_profit']:+.1%} (Sharpe {f['sharpe']:.2f})" for n, f in fills.items()]
+    detail = f"net profit {', '.join(parts)}: what is not known about fills inside a bar."
+    return Test("fills", spread, None, None, detail, time.perf_counter() - begin), fills
+
+
+@timed
+def sharpe_probability(run: Run, table: WalkForward) -> Test:
+    """Probabilistic Sharpe ratio of the out-of-sample returns; reported, because drift alone can earn it."""
+    value = psr(np.array(table.daily))
+    detail = (
+        f"{value:.1%} out of sample ({psr(run.daily):.1%} in sample) that the true Sharpe is above 0, "
+        "skew and fat tails considered; a rising market alone can do that."
+    )
+    return Test("psr", value, None, None, detail)
+
+
+@timed
+def plateau_or_peak(surface: Surface, cell: Cell, gate: Gate) -> Test:
+    """The chosen cell beside the best one; reported."""
+    metric = gate.metric
+    peak, chosen = float(np.nanmax(surface[metric], initial=-np.inf)), float(cell.metrics[metric])
+    detail = (
+        f"{metric} {chosen:.2f} in the middle of the plateau, {peak:.2f} at the single best of "
+        f"{surface.size:,} cells. Expect less than either: both were picked because they looked good."
+    )
+    return Test("plateau", chosen, None, None, detail)
+
+
+@timed
+def efficiency(table: WalkForward) -> Test:
+    """Out-of-sample Sharpe over in-sample Sharpe of the walk-forward; reported."""
+    value = table.efficiency
+    kept = (
+        "cannot be measured"
+        if np.isnan(value)
+        else f"{value:.0%} of the in-sample Sharpe was left out of sample"
+    )
+    return Test("efficiency", value, None, None, f"{kept} (one refit a fold).")
+
+
+@timed
+def trials(search: int, ever: int | None) -> Test:
+    """How many cells were tried; reported."""
+    before = "no ledger was asked how many before" if ever is None else f"{ever:,} ever on these candles"
+    return Test("trials", search, None, None, f"{search:,} cells in this search, {before}.")
+
+
+def _stress(name: str, run: Run, how: str) -> Test:
+    t = float(run.metrics["timing_t"])
+    profit = run.metrics["net_profit"]
+    detail = f"{how} the timing t is {t:.2f} (above 0 is needed) and the net profit {profit:+.1%}."
+    return Test(name, t, 0.0, t > 0.0, detail)
+
+
+def _chance(p: float, allowed: float) -> str:
+    return f"Luck alone does as well in {_of_hundred(p)} of 100 cases, {_of_hundred(allowed)} are allowed."
+
+
+def _of_hundred(p: float) -> str:
+    return f"{100 * p:.1f}".rstrip("0").rstrip(".") if p >= 0.001 else "fewer than 0.1"
+
+
+def _idle(trades: int) -> str:
+    return f"{trades:,} trades were taken on data that the choice had not seen: nothing to judge by."
+
+
+def _close(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.isclose(a, b, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)

@@ -1,0 +1,245 @@
+"""The gate: run the evidence on one search and say yes or no, with reasons.
+
+Order: integrity first (trades, activity, costs, missing bars, causality, a second engine), then the
+statistics that decide (walk-forward with refit, the most recent data, higher costs, a delay), then what
+is only reported. The gate reads the candles it is handed and nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+from quantlab.backtest.surface import Cell, Surface
+
+from quantlab.backtest.daily import DAY_MS
+from quantlab.backtest.sweep import sweep
+from quantlab.backtest.trades import Run
+from quantlab.errors import InputError
+from quantlab.market.candles import Candles
+from quantlab.validation import evidence
+from quantlab.validation.splits import Split, day_starts, walk_forward
+from quantlab.validation.thresholds import Gate
+from quantlab.validation.verdict import Evidence, Test, Verdict, conclude
+from quantlab.validation.walkforward import Search, WalkForward, at_rate, choose, refit, trade_window
+
+__all__ = ["Gate", "candidate", "validate", "windows"]
+
+LEAST_TEST_DAYS = 10
+
+
+def validate(
+    surface: Surface,
+    candles: Candles,
+    *,
+    alpha: float | None = None,
+    folds: int | None = None,
+    gate: Gate | None = None,
+    search: Search | None = None,
+    trials_ever: int | None = None,
+    progress: bool = True,
+) -> Verdict:
+    """Judge the plateau of a search on the candles it was made on.
+
+    The search is run again on each walk-forward training slice and on the history without its most
+    recent part; with the default gate that is seven searches. Nothing is random but the cuts of the
+    causality test, and these follow from the candles: the same call gives the same verdict.
+
+    Parameters
+    ----------
+    surface : Surface
+        What the search found on all of `candles`.
+    candles : Candles
+        The same candles, known by their fingerprint.
+    alpha, folds : optional
+        Shortcuts for the settings of `gate` of that name.
+    gate : Gate, optional
+        Every threshold; recorded in the verdict.
+    search : callable ``(candles) -> Surface``, optional
+        The complete search. By default the surface's own cells are swept again.
+    trials_ever : int, optional
+        Trials ever made on these candles, from the ledger.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Verdict
+        A refusal is a result, not an exception.
+
+    Raises
+    ------
+    InputError
+        If the candles are not those of the surface, the history is too short for the folds, or no cell
+        of the search satisfies its constraints.
+    """
+    gate = replace(gate or Gate(), **{n: v for n, v in (("alpha", alpha), ("folds", folds)) if v is not None})
+    _check_same_candles(surface, candles)
+    cut = windows(candles, gate)
+    cell = candidate(surface, gate)
+    search = search or _same_search(surface)
+    one = evidence.Candidate(surface.strategy, candles, cell.params, surface.execution)
+    run = one.run()
+    with _Steps(gate.folds + 3, progress) as step:
+        step("integrity")
+        tests = _integrity(one, run, gate)
+        table, walked = _walk(surface, candles, search, cut, gate, step)
+        step("most recent data")
+        tests += [walked, _recent(surface, candles, search, gate)]
+        step("stress and fills")
+        tests += [evidence.survives_costs(one, gate), evidence.survives_delay(one, gate)]
+        filled, fills = evidence.fill_assumptions(one)
+    tried = int(np.count_nonzero(surface.cells.allowed))
+    tests += [
+        filled,
+        evidence.sharpe_probability(run, table),
+        evidence.plateau_or_peak(surface, cell, gate),
+        evidence.efficiency(table),
+        evidence.trials(tried, trials_ever),
+    ]
+    return conclude(
+        Evidence(tuple(tests), table, fills, tried, trials_ever, gate),
+        cell=cell,
+        strategy=surface.strategy.name,
+        surface_key=surface.key,
+        market=asdict(surface.identity),
+        execution=surface.execution.to_json(),
+    )
+
+
+def candidate(surface: Surface, gate: Gate) -> Cell:
+    """The cell that is judged: the middle of the plateau among cells that trade enough.
+
+    If no cell trades enough it is the one that trades most, so that there is something to show; the test
+    of the number of trades refuses it.
+
+    Parameters
+    ----------
+    surface : Surface
+    gate : Gate
+
+    Raises
+    ------
+    InputError
+        If every cell breaks a constraint.
+    """
+    trades = surface["trades"]
+    if np.isnan(trades).all():
+        raise InputError(
+            f"at least one cell must satisfy the constraints {surface.strategy.space.constraints}."
+        )
+    cell = choose(surface, gate.metric, gate.min_trades)
+    if cell is not None:
+        return cell
+    most = np.unravel_index(int(np.nanargmax(trades)), surface.shape)
+    return surface.cell(tuple(int(i) for i in most))
+
+
+def windows(candles: Candles, gate: Gate) -> list[Split]:
+    """The walk-forward splits of the gate: windows begin with a UTC day and last at least ten days.
+
+    Parameters
+    ----------
+    candles : Candles
+    gate : Gate
+
+    Raises
+    ------
+    InputError
+        If the history is too short.
+    """
+    starts = day_starts(candles.timestamps)
+    days = len(starts) * (1.0 - gate.first) / gate.folds
+    if days < LEAST_TEST_DAYS:
+        raise InputError(
+            f"each of {gate.folds} test windows needs {LEAST_TEST_DAYS} days, got {days:.1f} from "
+            f"{len(starts)} days of candles: use fewer folds or a longer history."
+        )
+    embargo = gate.embargo_days * max(1, DAY_MS // candles.step_ms)
+    return walk_forward(len(candles), gate.folds, gate.first, embargo, rolling=gate.rolling, borders=starts)
+
+
+def _check_same_candles(surface: Surface, candles: Candles) -> None:
+    if surface.identity.fingerprint != candles.fingerprint:
+        of = surface.identity
+        raise InputError(
+            f"a surface is judged on the candles it was made on ({of.exchange} {of.symbol} {of.timeframe}, "
+            f"{of.bars:,} bars, fingerprint {of.fingerprint[:12]}), got {candles!r} with fingerprint "
+            f"{candles.fingerprint[:12]}: load those candles or sweep these."
+        )
+
+
+def _same_search(surface: Surface) -> Search:
+    def search(candles: Candles) -> Surface:
+        return sweep(surface.strategy, candles, surface.cells, surface.execution, progress=False)
+
+    return search
+
+
+def _walk(
+    surface: Surface,
+    candles: Candles,
+    search: Search,
+    folds: list[Split],
+    gate: Gate,
+    step: Callable[[str], None],
+) -> tuple[WalkForward, Test]:
+    begin = time.perf_counter()
+    table = refit(
+        surface.strategy,
+        candles,
+        search,
+        surface.execution,
+        folds,
+        metric=gate.metric,
+        min_trades=gate.min_trades,
+        step=step,
+    )
+    test = evidence.walk_forward_holds(table, gate)
+    return table, replace(test, seconds=time.perf_counter() - begin)
+
+
+def _recent(surface: Surface, candles: Candles, search: Search, gate: Gate) -> Test:
+    begin = time.perf_counter()
+    share = replace(gate, folds=1, first=1.0 - gate.recent)
+    split = windows(candles, share)[0]
+    known = candles[split.train]
+    cell = choose(search(known), gate.metric, at_rate(gate.min_trades, len(known), len(candles)))
+    params = None if cell is None else cell.params
+    window = trade_window(surface.strategy, candles, params, surface.execution, split.test)
+    return replace(evidence.recently(window, cell, gate), seconds=time.perf_counter() - begin)
+
+
+def _integrity(one: evidence.Candidate, run: Run, gate: Gate) -> list[Test]:
+    return [
+        evidence.enough_trades(run, gate),
+        evidence.enough_activity(run, one.candles, gate),
+        evidence.costs_charged(one.execution),
+        evidence.few_missing(one.candles, gate),
+        evidence.causal(one),
+        evidence.second_engine(one, run),
+    ]
+
+
+class _Steps:
+    """A progress bar of named steps; the step that is told begins."""
+
+    def __init__(self, total: int, shown: bool) -> None:
+        from tqdm.auto import tqdm
+
+        self._bar = tqdm(total=total, disable=not shown, desc="validate", leave=False)
+        self._begun = False
+
+    def __enter__(self) -> Callable[[str], None]:
+        return self._step
+
+    def __exit__(self, *_: Any) -> None:
+        self._bar.close()
+
+    def _step(self, name: str) -> None:
+        self._bar.update(int(self._begun))
+        self._begun = True
+        self._bar.set_description(name)

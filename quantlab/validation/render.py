@@ -1,0 +1,90 @@
+"""A verdict as text and as a compact table for a notebook or a report: no scripts, nothing loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from quantlab.market.candles import iso
+
+if TYPE_CHECKING:
+    from quantlab.validation.verdict import Test, Verdict
+    from quantlab.validation.walkforward import Fold
+
+MARKS = {True: "yes", False: "no", None: "·"}
+COLOURS = {True: "#1a7f37", False: "#b42318", None: "#6b7280"}
+TEST_HEAD = ("", "test", "value", "threshold", "what it says", "seconds")
+FOLD_HEAD = ("trained to", "traded from", "traded to", "Sharpe past", "Sharpe then", "trades", "chosen")
+_STYLE = "text-align:left;vertical-align:top;padding:2px 10px 2px 0"
+
+
+def text(verdict: Verdict) -> str:
+    """The verdict as plain text: headline, reasons, a line per test, a line per fold."""
+    lines = [headline(verdict), *(f"  - {reason}" for reason in verdict.reasons), "", "Evidence"]
+    lines += [_line(test) for test in verdict.evidence.tests]
+    lines += ["", "Walk-forward: chosen on the past, traded on the window"]
+    folds = [FOLD_HEAD, *(_fold(fold) for fold in verdict.evidence.walk_forward.folds)]
+    return "\n".join(lines + ["".join(f"{cell:>13}" for cell in row[:-1]) + f"  {row[-1]}" for row in folds])
+
+
+def html(verdict: Verdict) -> str:
+    """The verdict as one HTML fragment with its styles inline; every text in it is escaped."""
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in verdict.reasons)
+    tests = "".join(_row(_test(test), colour=COLOURS[test.passed]) for test in verdict.evidence.tests)
+    folds = "".join(_row(_fold(fold)) for fold in verdict.evidence.walk_forward.folds)
+    return (
+        f"<div style='max-width:75em'><p style='color:{COLOURS[verdict.approved]};font-weight:bold'>"
+        f"{escape(headline(verdict))}</p><ul>{reasons}</ul><table>{_row(TEST_HEAD, 'th')}{tests}</table>"
+        "<details><summary>Walk-forward: chosen on the past, traded on the window</summary>"
+        f"<table>{_row(FOLD_HEAD, 'th')}{folds}</table></details></div>"
+    )
+
+
+def headline(verdict: Verdict) -> str:
+    """One line: approved or refused, which strategy with which parameters, on which market."""
+    market = verdict.market
+    return (
+        f"{'APPROVED' if verdict.approved else 'REFUSED'}: {verdict.strategy} "
+        f"({_params(verdict.cell.params)}) on {market['exchange']} {market['symbol']} {market['timeframe']}, "
+        f"{_date(market['first_ms'])} to {_date(market['last_ms'])}"
+    )
+
+
+def _line(test: Test) -> str:
+    mark, title, value, threshold, detail, _ = _test(test)
+    return f"  {mark:>3}  {title:<43} {value:>8} {threshold:>6}  {detail}"
+
+
+def _test(test: Test) -> tuple[str, ...]:
+    numbers = (_number(test.value), _number(test.threshold))
+    return MARKS[test.passed], test.title, *numbers, test.detail, f"{test.seconds:.2f}"
+
+
+def _fold(fold: Fold) -> tuple[str, ...]:
+    return (
+        *(_date(ms) for ms in (fold.train_last_ms, fold.test_first_ms, fold.test_last_ms)),
+        _number(fold.in_sample_sharpe),
+        _number(fold.out_of_sample_sharpe),
+        f"{fold.trades:,}",
+        "nothing: stayed flat" if fold.params is None else _params(fold.params),
+    )
+
+
+def _row(cells: Sequence[str], tag: str = "td", colour: str = "inherit") -> str:
+    first = f"<{tag} style='{_STYLE};color:{colour}'>{escape(cells[0])}</{tag}>"
+    return f"<tr>{first}{''.join(f'<{tag} style={_STYLE!r}>{escape(c)}</{tag}>' for c in cells[1:])}</tr>"
+
+
+def _params(params: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in params.items())
+
+
+def _date(ms: int) -> str:
+    return iso(ms)[:10]
+
+
+def _number(value: float | None) -> str:
+    if value is None or value != value:
+        return "-"
+    return f"{value:,.0f}" if value == int(value) else f"{value:.3g}"

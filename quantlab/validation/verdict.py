@@ -1,0 +1,283 @@
+"""Evidence and verdict: every test with its value and threshold, and what follows from them.
+
+A verdict approves exactly when every **decisive** test was run and passed. Reported tests
+(``passed is None``) inform; they never decide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from quantlab.backtest.surface import Cell
+
+from quantlab.errors import IntegrityError, UnknownNameError
+from quantlab.validation.thresholds import Gate
+from quantlab.validation.walkforward import WalkForward
+
+FORMAT = "quantlab.verdict/1"
+
+DECISIVE: Mapping[str, tuple[str, str]] = {
+    "trades": ("enough trades", "too few trades"),
+    "activity": ("often enough in the market", "too rarely in the market"),
+    "costs": ("costs are charged", "no costs are charged"),
+    "missing_bars": ("few missing bars", "too many missing bars"),
+    "causality": ("does not look into the future", "looks into the future"),
+    "second_engine": ("a second engine agrees", "a second engine disagrees"),
+    "walk_forward": (
+        "holds when refitted and traded forward",
+        "does not hold when refitted and traded forward",
+    ),
+    "recency": ("holds on the most recent data", "does not hold on the most recent data"),
+    "double_costs": ("survives higher costs", "does not survive higher costs"),
+    "delay": ("survives a delay", "does not survive a delay"),
+}
+"""Name of every test that decides, with its title when passed and when failed; all must be there and pass."""
+
+REPORTED: Mapping[str, str] = {
+    "fills": "fill assumptions",
+    "psr": "probabilistic Sharpe ratio",
+    "plateau": "plateau against peak",
+    "efficiency": "walk-forward efficiency",
+    "trials": "trials",
+}
+"""Name and title of every test that is reported and never decides."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """One test of the gate.
+
+    Parameters
+    ----------
+    name : str
+        A key of `DECISIVE` or `REPORTED`.
+    value : float or None
+        None where it could not be measured.
+    threshold : float or None
+    passed : bool or None
+        None: reported, never decisive. A test that could not be measured has not passed.
+    detail : str
+        One or two sentences for a reader who is no statistician.
+    seconds : float
+        What it cost; left out of comparisons.
+    """
+
+    __test__: ClassVar[bool] = False  # pytest must not collect it
+
+    name: str
+    value: float | None
+    threshold: float | None
+    passed: bool | None
+    detail: str
+    seconds: float = field(default=0.0, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.name not in DECISIVE and self.name not in REPORTED:
+            raise UnknownNameError("test of the gate", self.name, [*DECISIVE, *REPORTED])
+        if (self.passed is None) == (self.name in DECISIVE):
+            raise IntegrityError(f"test {self.name!r} decides or not by its name, got passed={self.passed}.")
+        value = self.value
+        object.__setattr__(self, "value", None if value is None or math.isnan(value) else float(value))
+
+    @property
+    def title(self) -> str:
+        """What came out, in a few plain words."""
+        return REPORTED[self.name] if self.passed is None else DECISIVE[self.name][not self.passed]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the gate measured.
+
+    Parameters
+    ----------
+    tests : tuple of Test
+    walk_forward : WalkForward
+    fills : mapping
+        ``{"neutral" | "pessimistic" | "optimistic": {"net_profit": fraction, "sharpe": annualised}}`` of the
+        chosen cell on the whole history.
+    trials_search : int
+        Cells of this search that could be traded (constraints considered).
+    trials_ever : int or None
+        Trials ever made on these candles, this search included; None if no ledger was asked.
+    gate : Gate
+        The thresholds that were in force.
+    """
+
+    tests: tuple[Test, ...]
+    walk_forward: WalkForward
+    fills: Mapping[str, Mapping[str, float]]
+    trials_search: int
+    trials_ever: int | None
+    gate: Gate
+
+    def __getitem__(self, name: str) -> Test:
+        for test in self.tests:
+            if test.name == name:
+                return test
+        raise UnknownNameError("test of this evidence", name, [test.name for test in self.tests])
+
+    @property
+    def failed(self) -> tuple[Test, ...]:
+        """Decisive tests that did not pass."""
+        return tuple(test for test in self.tests if test.passed is False)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of decisive tests that were not run."""
+        run = {test.name for test in self.tests}
+        return tuple(name for name in DECISIVE if name not in run)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Approve or refuse, with named reasons and all the evidence.
+
+    Parameters
+    ----------
+    approved : bool
+        True exactly when every decisive test was run and passed.
+    reasons : tuple of str
+        Refused: one sentence per test that failed. Approved: what held.
+    evidence : Evidence
+    cell : Cell
+        The candidate: the middle of the plateau of the whole history.
+    strategy : str
+        Name of the strategy.
+    surface_key : str
+        Identity of the search that the candidate comes from.
+    market : mapping
+        Identity of the candles: exchange, symbol, timeframe, fingerprint, first_ms, last_ms, bars, family.
+    execution : mapping
+        `Execution.to_json` of the search.
+    """
+
+    approved: bool
+    reasons: tuple[str, ...]
+    evidence: Evidence
+    cell: Cell
+    strategy: str
+    surface_key: str
+    market: Mapping[str, Any]
+    execution: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if self.approved != _holds(self.evidence):
+            raise IntegrityError(
+                f"a verdict follows from its evidence, got approved={self.approved} with failed "
+                f"{[test.name for test in self.evidence.failed]} and missing {list(self.evidence.missing)}."
+            )
+
+    @property
+    def seconds(self) -> float:
+        """What all tests cost together."""
+        return sum(test.seconds for test in self.evidence.tests)
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as JSON values: no NaN (null instead), no arrays, no tuples."""
+        document = {
+            "format": FORMAT,
+            "approved": self.approved,
+            "reasons": self.reasons,
+            "strategy": self.strategy,
+            "surface_key": self.surface_key,
+            "market": self.market,
+            "execution": self.execution,
+            "cell": {"index": self.cell.index, "params": self.cell.params, "metrics": self.cell.metrics},
+            "evidence": {
+                "tests": [asdict(test) for test in self.evidence.tests],
+                "walk_forward": self.evidence.walk_forward.to_json(),
+                "fills": self.evidence.fills,
+                "trials_search": self.evidence.trials_search,
+                "trials_ever": self.evidence.trials_ever,
+                "gate": self.evidence.gate.to_json(),
+            },
+        }
+        plain: dict[str, Any] = _plain(document)
+        return plain
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Verdict:
+        """The verdict that `to_json` wrote; IntegrityError if it contradicts its own evidence."""
+        if document.get("format") != FORMAT:
+            raise IntegrityError(
+                f"a document of format {FORMAT!r} is needed, got {document.get('format')!r}."
+            )
+        cell = document["cell"]
+        return cls(
+            document["approved"],
+            tuple(document["reasons"]),
+            _evidence(document["evidence"]),
+            Cell(index=tuple(cell["index"]), params=dict(cell["params"]), metrics=_figures(cell["metrics"])),
+            document["strategy"],
+            document["surface_key"],
+            document["market"],
+            document["execution"],
+        )
+
+    def __str__(self) -> str:
+        from quantlab.validation.render import text
+
+        return text(self)
+
+    def _repr_html_(self) -> str:
+        from quantlab.validation.render import html
+
+        return html(self)
+
+
+def conclude(evidence: Evidence, **identity: Any) -> Verdict:
+    """The verdict that follows from `evidence`.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    **identity
+        The remaining fields of `Verdict`: cell, strategy, surface_key, market, execution.
+    """
+    approved = _holds(evidence)
+    if approved:
+        reasons = tuple(_sentence(test) for test in evidence.tests if test.passed)
+    else:
+        reasons = tuple(_sentence(test) for test in evidence.failed)
+        reasons += tuple(
+            f"the test {name!r} was not run: without it nothing is approved." for name in evidence.missing
+        )
+    return Verdict(approved, reasons, evidence, **identity)
+
+
+def _holds(evidence: Evidence) -> bool:
+    return not evidence.failed and not evidence.missing
+
+
+def _sentence(test: Test) -> str:
+    return f"{test.title}: {test.detail}"
+
+
+def _evidence(document: Mapping[str, Any]) -> Evidence:
+    return Evidence(
+        tuple(Test(**test) for test in document["tests"]),
+        WalkForward.from_json(document["walk_forward"]),
+        {name: _figures(fill) for name, fill in document["fills"].items()},
+        document["trials_search"],
+        document["trials_ever"],
+        Gate.from_json(document["gate"]),
+    )
+
+
+def _figures(document: Mapping[str, Any]) -> dict[str, float]:
+    return {name: math.nan if value is None else value for name, value in document.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (tuple, list, np.ndarray)):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,286 @@
+"""Walk-forward **with refit**: search again on the past of each window, trade what was chosen in it.
+
+For every fold the whole search runs on the training candles alone, the plateau is chosen there, and
+that one cell trades the test window. The windows' daily returns, one after the other, are what the
+procedure "search, choose the plateau, trade it" would have earned.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from quantlab.backtest.surface import Cell, Surface
+
+from quantlab.backtest.daily import DAY_MS, day_numbers, market_returns
+from quantlab.backtest.engine import run_cell
+from quantlab.backtest.execution import Execution
+from quantlab.backtest.trades import OPEN, Run
+from quantlab.market.candles import Candles
+from quantlab.signals import Strategy
+from quantlab.validation.splits import Split
+from quantlab.validation.statistics import sharpe, timing_alpha_t, upper_p
+
+Search = Callable[[Candles], Surface]
+"""The complete search of the user as a function of candles: the same cells, costs and rules each time."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """What one cell earned in one window of bars, entered flat and left flat.
+
+    Parameters
+    ----------
+    days : int64 array, shape (D,)
+        UTC day numbers.
+    daily : float array, shape (D,)
+        Returns per day after costs; 0 on days without a position.
+    market : float array, shape (D,)
+        Returns per day of the market.
+    exposure : float array, shape (bars,)
+        Signed notional as a fraction of equity.
+    trades : int
+        Positions taken, one still open at the end included.
+    """
+
+    days: np.ndarray
+    daily: np.ndarray
+    market: np.ndarray
+    exposure: np.ndarray
+    trades: int
+
+    @property
+    def timing_t(self) -> float:
+        """Timing alpha t of the window; NaN if nothing was traded."""
+        return timing_alpha_t(self.daily, float(np.mean(self.exposure)), self.market)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One row of the walk-forward table; times are bar opens in epoch milliseconds.
+
+    Parameters
+    ----------
+    train_first_ms, train_last_ms, test_first_ms, test_last_ms : int
+    params : mapping or None
+        What the training chose; None if no cell traded enough there, and the window was spent flat.
+    in_sample_sharpe : float
+        Of the chosen cell on the training candles.
+    out_of_sample_sharpe : float
+        Of the same cell in the test window.
+    trades : int
+        Positions taken in the test window.
+    """
+
+    train_first_ms: int
+    train_last_ms: int
+    test_first_ms: int
+    test_last_ms: int
+    params: Mapping[str, Any] | None
+    in_sample_sharpe: float
+    out_of_sample_sharpe: float
+    trades: int
+
+
+@dataclass(frozen=True)
+class WalkForward:
+    """The table of folds and the stitched out-of-sample record.
+
+    Parameters
+    ----------
+    folds : tuple of Fold
+    days : tuple of int
+        UTC day numbers of all test windows.
+    daily, market : tuple of float
+        Returns per day of the strategy (after costs) and of the market.
+    mean_exposure : float
+        Mean over all bars of all test windows of signed notional as a fraction of equity.
+    days_per_year : float
+    """
+
+    folds: tuple[Fold, ...]
+    days: tuple[int, ...]
+    daily: tuple[float, ...]
+    market: tuple[float, ...]
+    mean_exposure: float
+    days_per_year: float
+
+    @property
+    def sharpe(self) -> float:
+        """Annualised Sharpe ratio of the stitched out-of-sample returns."""
+        return sharpe(np.array(self.daily), self.days_per_year)
+
+    @property
+    def timing_t(self) -> float:
+        """Timing alpha t of the stitched returns, matched for their mean exposure."""
+        return timing_alpha_t(np.array(self.daily), self.mean_exposure, np.array(self.market))
+
+    @property
+    def p(self) -> float:
+        """One-sided p-value of `timing_t`."""
+        return upper_p(self.timing_t)
+
+    @property
+    def trades(self) -> int:
+        """Positions taken in all test windows."""
+        return sum(fold.trades for fold in self.folds)
+
+    @property
+    def efficiency(self) -> float:
+        """Out-of-sample Sharpe over the mean in-sample Sharpe of the choices; NaN unless the latter is > 0.
+
+        Source: Pardo (2008), "The Evaluation and Optimization of Trading Strategies" (there with profits).
+        """
+        chosen = [fold.in_sample_sharpe for fold in self.folds if fold.params is not None]
+        mean = float(np.mean(chosen)) if chosen else math.nan
+        return self.sharpe / mean if mean > 0.0 else math.nan
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; undefined ones stay NaN here."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> WalkForward:
+        """The record that `to_json` wrote; null stands for NaN in the figures of a fold."""
+        folds = tuple(_fold(row) for row in document["folds"])
+        columns = {name: tuple(document[name]) for name in ("days", "daily", "market")}
+        return cls(folds, **columns, **{n: document[n] for n in ("mean_exposure", "days_per_year")})
+
+
+def _fold(row: Mapping[str, Any]) -> Fold:
+    figures = ("in_sample_sharpe", "out_of_sample_sharpe")
+    return Fold(**{n: math.nan if v is None and n in figures else v for n, v in row.items()})
+
+
+def choose(surface: Surface, metric: str, min_trades: int) -> Cell | None:
+    """The cell in the middle of the best plateau, or None if no cell has a metric and enough trades.
+
+    Parameters
+    ----------
+    surface : Surface
+    metric : str
+    min_trades : int
+        Least closed trades of a cell that may be chosen.
+    """
+    eligible = (surface["trades"] >= min_trades) & np.isfinite(surface[metric])
+    return surface.plateau(metric, min_trades=min_trades).cell if eligible.any() else None
+
+
+def trade_window(
+    strategy: Strategy,
+    candles: Candles,
+    params: Mapping[str, Any] | None,
+    execution: Execution,
+    window: slice,
+) -> Window:
+    """Trade one cell in one window: signals may look back before it, entries lie inside it.
+
+    A position still open at the end is closed at the last close and pays slippage and the taker fee.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    candles : Candles
+        The history; bars after the window are never read.
+    params : mapping or None
+        None: stay flat.
+    execution : Execution
+    window : slice
+        Bars ``[start, stop)``; `start` should be the first bar of a UTC day.
+    """
+    known = candles[: window.stop]
+    if params is None:
+        return _flat(known, window.start)
+    run = run_cell(strategy, known, dict(params), execution, start=window.start)
+    inside = run.days >= known.timestamps[window.start] // DAY_MS
+    daily = run.daily[inside].copy()
+    daily[-1] = (1.0 + daily[-1]) * _after_closing(run) - 1.0
+    return Window(
+        run.days[inside], daily, run.market_daily[inside], run.exposure[window.start :], len(run.trades)
+    )
+
+
+def refit(
+    strategy: Strategy,
+    candles: Candles,
+    search: Search,
+    execution: Execution,
+    splits: Sequence[Split],
+    *,
+    metric: str = "sharpe",
+    min_trades: int = 30,
+    step: Callable[[str], None] = lambda _: None,
+) -> WalkForward:
+    """Search on each training slice, choose its plateau, trade it in the test slice, stitch the windows.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    candles : Candles
+    search : callable ``(candles) -> Surface``
+        Runs again on every training slice and sees nothing else.
+    execution : Execution
+    splits : sequence of Split
+    metric : str
+        Metric whose plateau is chosen.
+    min_trades : int
+        Least closed trades on the whole history; a shorter training slice asks for the same rate.
+    step : callable ``(str) -> None``
+        Told what begins, before each search.
+    """
+    folds, windows = [], []
+    for number, split in enumerate(splits, 1):
+        step(f"walk-forward fold {number} of {len(splits)}")
+        training = candles[split.train.start : split.train.stop]
+        cell = choose(search(training), metric, at_rate(min_trades, len(training), len(candles)))
+        params = None if cell is None else cell.params
+        window = trade_window(strategy, candles, params, execution, split.test)
+        windows.append(window)
+        folds.append(_row(candles, split, cell, window, execution.days_per_year))
+    return WalkForward(
+        tuple(folds),
+        tuple(np.concatenate([w.days for w in windows]).tolist()),
+        tuple(np.concatenate([w.daily for w in windows]).tolist()),
+        tuple(np.concatenate([w.market for w in windows]).tolist()),
+        float(np.mean(np.concatenate([w.exposure for w in windows]))),
+        execution.days_per_year,
+    )
+
+
+def at_rate(min_trades: int, bars: int, all_bars: int) -> int:
+    """`min_trades` on `all_bars` as the same rate on `bars`, rounded up."""
+    return math.ceil(min_trades * bars / all_bars)
+
+
+def _flat(candles: Candles, start: int) -> Window:
+    inside = candles[start:]
+    market = market_returns(candles.open, candles.close, candles.timestamps)
+    days = day_numbers(inside.timestamps)
+    return Window(days, np.zeros(len(days)), market[-len(days) :], np.zeros(len(inside)), 0)
+
+
+def _after_closing(run: Run) -> float:
+    """Equity after closing what is still open, as a fraction of the equity marked at the last close."""
+    if not len(run.trades) or run.trades["reason"][-1] != OPEN or run.equity[-1] <= 0.0:
+        return 1.0
+    trade, costs = run.trades[-1], run.execution.costs
+    side, slip = float(trade["side"]), costs.slippage_bps / 1e4
+    lost = side * (1.0 - (1.0 - side * slip) * (1.0 - side * costs.taker))
+    return 1.0 - float(trade["units"] * trade["exit_price"]) * lost / float(run.equity[-1])
+
+
+def _row(candles: Candles, split: Split, cell: Cell | None, window: Window, days_per_year: float) -> Fold:
+    times = candles.timestamps
+    return Fold(
+        int(times[split.train.start]),
+        int(times[split.train.stop - 1]),
+        int(times[split.test.start]),
+        int(times[split.test.stop - 1]),
+        None if cell is None else dict(cell.params),
+        math.nan if cell is None else float(cell.metrics["sharpe"]),
+        sharpe(window.daily, days_per_year),
+        window.trades,
+    )

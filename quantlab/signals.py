@@ -7,6 +7,8 @@ axis, the parameters lie before it. **Time rule**: a value in row t may use bars
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping
@@ -114,19 +116,24 @@ class Signals:
 
 
 SignalFunction = Callable[[Any, Params], Signals]
+Warmup = Callable[[Mapping[str, Any]], Any]
 
 
 @dataclass(frozen=True)
 class Strategy:
     """A registered strategy: its space, its signal function, its warm-up and its reference grid.
 
+    Calling `signals` evaluates the function and drops every entry before the warm-up is over, so that
+    whoever evaluates a strategy sees the same decisions as a bot that starts with exactly that history.
+
     Parameters
     ----------
     name : str
     space : Space
     signals : callable ``(candles, p) -> Signals``
-    warmup : callable ``(params: dict) -> int``
-        Bars of history needed before the first decision of a cell with these parameters is final.
+    warmup : callable ``(params) -> int``
+        Bars of history needed for a decision: the first can be made at bar ``warmup - 1``. Receives a
+        mapping of parameter values, scalars or arrays that broadcast.
     reference : mapping
         Values of the reference grid, as `Space.grid` takes them.
     """
@@ -134,22 +141,42 @@ class Strategy:
     name: str
     space: Space
     signals: SignalFunction
-    warmup: Callable[[Mapping[str, Any]], int]
+    warmup: Warmup
     reference: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "signals", _after_warmup(self.signals, self.warmup))
 
     @property
     def code_hash(self) -> str:
         """SHA-256 (hex) of the source that defines the strategy: its file, or its function in a notebook."""
-        path = inspect.getsourcefile(self.signals)
-        if path and Path(path).is_file() and not path.endswith(".ipynb"):
+        function = inspect.unwrap(self.signals)
+        path = inspect.getsourcefile(function)
+        if path and Path(path).is_file():
             source = Path(path).read_text(encoding="utf-8")
         else:
-            source = inspect.getsource(self.signals)
+            source = inspect.getsource(function)
         return hashlib.sha256(source.encode()).hexdigest()
 
     def grid(self, **values: Any) -> Grid:
         """A grid over this strategy's space; without values, its reference grid."""
         return self.space.grid(**(values or self.reference))
+
+
+def _after_warmup(function: SignalFunction, warmup: Warmup) -> SignalFunction:
+    @functools.wraps(function)
+    def signals(candles: Any, p: Params) -> Signals:
+        decided = function(candles, p)
+        ready = np.arange(candles.close.size) >= np.asarray(warmup({name: getattr(p, name) for name in p})) - 1
+        return dataclasses.replace(decided, long=_and(decided.long, ready), short=_and(decided.short, ready))
+
+    return signals
+
+
+def _and(signal: np.ndarray | AllOf | None, clause: np.ndarray) -> AllOf | None:
+    if signal is None:
+        return None
+    return AllOf((*(signal.clauses if isinstance(signal, AllOf) else (signal,)), clause))
 
 
 REGISTRY: dict[str, Strategy] = {}
@@ -158,7 +185,7 @@ REGISTRY: dict[str, Strategy] = {}
 def strategy(
     name: str,
     space: Space,
-    warmup: Callable[[Mapping[str, Any]], int],
+    warmup: Warmup,
     reference: Mapping[str, Any] | None = None,
 ) -> Callable[[SignalFunction], SignalFunction]:
     """Decorator that registers a signal function as the strategy `name`.

@@ -1,0 +1,51 @@
+"""quantlab: a strategy research lab for crypto.
+
+>>> import quantlab as ql
+>>> lab = ql.open()
+>>> btc = lab.candles("coinbase", "BTC/USD", "1h")
+>>> surface = lab.sweep("liquidity_sweep", btc)
+
+Everything public is reachable from here; modules are imported when a name is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "AllIn": "quantlab.backtest.execution",
+    "Candles": "quantlab.market.candles",
+    "Choice": "quantlab.space",
+    "Costs": "quantlab.backtest.execution",
+    "Execution": "quantlab.backtest.execution",
+    "Float": "quantlab.space",
+    "Int": "quantlab.space",
+    "Lab": "quantlab.lab",
+    "Params": "quantlab.space",
+    "QuantlabError": "quantlab.errors",
+    "Risk": "quantlab.backtest.execution",
+    "Signals": "quantlab.signals",
+    "Space": "quantlab.space",
+    "Surface": "quantlab.backtest.surface",
+    "all_of": "quantlab.signals",
+    "open": "quantlab.lab",
+    "reference_grid": "quantlab.strategies",
+    "sample_candles": "quantlab.market.sample",
+    "strategy": "quantlab.signals",
+    "sweep": "quantlab.backtest.sweep",
+}
+
+__all__ = sorted([*_HOME, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'quantlab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,193 @@
+"""What a sweep and a single run share: candles, rules and signals in the form that the kernels read."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from quantlab.backtest import kernels
+from quantlab.backtest.daily import DAY_MS, day_numbers, market_returns
+from quantlab.backtest.execution import ASSUMPTIONS, AllIn, Execution, Risk
+from quantlab.backtest.metrics import METRICS
+from quantlab.backtest.rows import Entries, find_entries, find_exits
+from quantlab.backtest.trades import TRADE_DTYPE, Run
+from quantlab.errors import InputError
+from quantlab.market.candles import Candles
+from quantlab.signals import Strategy, find_strategy
+from quantlab.space import Cells
+
+FUNDING_MS = 8 * 3_600_000
+_OPPOSITE = {"ignore": kernels.IGNORE, "close": kernels.CLOSE, "reverse": kernels.REVERSE}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The cells of one strategy on one market, ready to simulate.
+
+    Attributes
+    ----------
+    entries : Entries
+    exits : kernels.Exits
+    exit_shape : tuple of int
+        Exit axes, ones where exits do not vary.
+    allowed : boolean array, shape of the cells
+    """
+
+    bars: kernels.Bars
+    span: kernels.Span
+    rules: kernels.Rules
+    entries: Entries
+    exits: kernels.Exits
+    exit_shape: tuple[int, ...]
+    allowed: np.ndarray
+
+
+@functools.cache
+def engine_hash() -> str:
+    """SHA-256 (hex) over the sources that decide what a cell earns: engine, indicators, contract."""
+    package = Path(__file__).resolve().parents[1]
+    engine = ("kernels", "metric_kernels", "row_kernels", "rows", "engine", "daily", "execution")
+    files = [package / "backtest" / f"{name}.py" for name in engine]
+    files += sorted((package / "indicators").glob("*.py")) + [package / "signals.py", package / "space.py"]
+    digest = hashlib.sha256()
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def columns(candles: Candles) -> kernels.Bars:
+    """The columns that the kernels read."""
+    timestamps, step = candles.timestamps, candles.step_ms
+    at_open = timestamps % FUNDING_MS == 0
+    settlements = (timestamps + step - 1) // FUNDING_MS - (timestamps - 1) // FUNDING_MS
+    return kernels.Bars(
+        *(np.ascontiguousarray(getattr(candles, name)) for name in ("open", "high", "low", "close")),
+        day=timestamps // DAY_MS - timestamps[0] // DAY_MS,
+        missing=np.ascontiguousarray(candles.missing),
+        settles_at_open=at_open,
+        settles_inside=settlements - at_open,
+    )
+
+
+def span(candles: Candles, days_per_year: float) -> kernels.Span:
+    """What annualises and normalises the metrics of these candles."""
+    return kernels.Span(
+        bars=len(candles),
+        days=len(day_numbers(candles.timestamps)),
+        years=len(candles) * candles.step_ms / (days_per_year * DAY_MS),
+        days_per_year=float(days_per_year),
+        market_mean=float(market_returns(candles.open, candles.close, candles.timestamps).mean()),
+    )
+
+
+def rules(execution: Execution, on_opposite: str) -> kernels.Rules:
+    """The numbers of an `Execution`."""
+    sizing, costs = execution.sizing, execution.costs
+    return kernels.Rules(
+        taker=float(costs.taker),
+        maker=float(costs.maker),
+        slippage=costs.slippage_bps / 1e4,
+        funding=float(costs.funding_8h),
+        fraction=float(sizing.fraction) if isinstance(sizing, AllIn) else 1.0,
+        risk=float(sizing.risk) if isinstance(sizing, Risk) else 0.0,
+        leverage=float(sizing.leverage) if isinstance(sizing, Risk) else 1.0,
+        assumption=ASSUMPTIONS.index(execution.assumption),
+        on_opposite=_OPPOSITE[on_opposite],
+        may_long=execution.direction != "short",
+        may_short=execution.direction != "long",
+    )
+
+
+def prepare(
+    strategy: Strategy, candles: Candles, cells: Cells, execution: Execution, start: int = 0
+) -> Prepared:
+    """Evaluate the strategy on all cells at once and find its distinct entry rows and exit rules."""
+    signals = strategy.signals(candles, cells.params())
+    if isinstance(execution.sizing, Risk) and signals.stop is None:
+        raise InputError(f"Risk sizing needs a stop distance and {strategy.name} has no stop: use AllIn.")
+    n, delay, k = len(candles), execution.delay_bars, len(cells.shape)
+    usable = ~candles.missing
+    usable[: max(start, 0)] = False
+    exits, exit_shape = find_exits(signals, n, k, delay)
+    return Prepared(
+        bars=columns(candles),
+        span=span(candles, execution.days_per_year),
+        rules=rules(execution, signals.on_opposite),
+        entries=find_entries(signals, usable, cells.allowed, delay),
+        exits=exits,
+        exit_shape=exit_shape,
+        allowed=cells.allowed,
+    )
+
+
+def run_cell(
+    strategy: str | Strategy,
+    candles: Candles,
+    params: Mapping[str, Any],
+    execution: Execution | None = None,
+    *,
+    start: int = 0,
+) -> Run:
+    """Backtest one cell with the sweep's kernels and return its trades, equity and metrics.
+
+    Parameters
+    ----------
+    strategy : str or Strategy
+    candles : Candles
+    params : mapping
+        Parameters of the cell; those not named stay at their default.
+    execution : Execution, optional
+    start : int
+        Entry decisions on bars before it are ignored; indicators still see them.
+    """
+    found, execution = find_strategy(strategy), execution or Execution()
+    cells = found.space.points([params])
+    if not cells.allowed.all():
+        raise InputError(f"{cells.cell((0,))} breaks a constraint of {found.name}: {', '.join(found.space.constraints)}.")
+    p = prepare(found, candles, cells, execution, start)
+    size, n = p.entries.rows.entries.size, len(candles)
+    records, reasons = np.empty((size + 1, 13)), np.empty((size + 1, 8), np.int64)
+    path, equity = np.empty(n), np.empty(n)
+    count = kernels.trace(p.bars, p.rules, p.entries.rows, p.exits, 0, 0, records, reasons, path, equity)
+    out = np.empty((1, len(METRICS)))
+    pair = np.zeros(1, np.int64)
+    kernels.run_pairs(p.bars, p.rules, p.entries.rows, p.exits, pair, pair, 0, 1, p.span, out, np.zeros(1, np.int64))
+    trades = _trades(records[:count], reasons[:count])
+    exposure = np.zeros(n)
+    for trade, size in zip(trades, records[:count, kernels.SIZE], strict=True):
+        exposure[trade["entry_bar"] : trade["entry_bar"] + trade["bars_held"]] = size
+    last = np.r_[np.flatnonzero(np.diff(p.bars.day)), n - 1]
+    before = np.r_[1.0, equity[last[:-1]]]
+    return Run(
+        strategy=found.name,
+        params=cells.cell((0,)),
+        execution=execution,
+        trades=trades,
+        equity=equity,
+        exposure=exposure,
+        daily=np.where(before > 0, equity[last] / np.where(before > 0, before, 1.0) - 1.0, 0.0),
+        market_daily=market_returns(candles.open, candles.close, candles.timestamps),
+        days=day_numbers(candles.timestamps),
+        metrics=dict(zip(METRICS, out[0].tolist(), strict=True)),
+    )
+
+
+def _trades(f: np.ndarray, g: np.ndarray) -> np.ndarray:
+    """Trade records from what `kernels.trace` wrote."""
+    trades = np.zeros(len(f), TRADE_DTYPE)
+    equity, side = f[:, 12], g[:, 7]
+    trades["decision_bar"], trades["entry_bar"], trades["exit_bar"] = g[:, 6], g[:, 6] + 1, g[:, kernels.EXIT_BAR]
+    trades["side"], trades["reason"], trades["bars_held"] = side, g[:, kernels.REASON], g[:, kernels.HELD]
+    trades["entry_price"], trades["exit_price"] = f[:, kernels.ENTRY], f[:, kernels.EXIT]
+    trades["units"], trades["equity_before"] = f[:, kernels.UNITS] * equity, equity
+    trades["trade_return"] = f[:, kernels.M] - 1.0
+    trades["profit"] = equity * trades["trade_return"]
+    trades["gross_return"] = side * (f[:, kernels.RATIO] - 1.0)
+    trades["fees"] = f[:, kernels.FEES] * equity
+    return trades

@@ -1,0 +1,142 @@
+"""Numba kernels of the metrics that need more than sums: the tail of daily returns, break-even costs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def _select(values, k, size):
+    """Partially order ``values[:size]`` in place so that its first k+1 are the smallest, k-th in place."""
+    low, high = 0, size - 1
+    while low < high:
+        pivot = values[(low + high) // 2]
+        i, j = low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while values[j] > pivot:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if k <= j:
+            high = j
+        elif k >= i:
+            low = i
+        else:
+            return
+
+
+@njit(cache=True, nogil=True)
+def _ordered(values, size, zeros, k):
+    """The k-th smallest of ``values[:size]`` joined by `zeros` zeros; `values` is reordered."""
+    below = 0
+    for i in range(size):
+        if values[i] < 0.0:
+            below += 1
+    if below <= k < below + zeros:
+        return 0.0
+    position = k if k < below else k - zeros
+    _select(values, position, size)
+    return values[position]
+
+
+@njit(cache=True, nogil=True)
+def tail(returns, size, days):
+    """Value at risk and conditional value at risk of daily returns, level 5 %.
+
+    Parameters
+    ----------
+    returns : float array
+        Returns of the ``size`` days on which equity could move; reordered in place.
+    days : int
+        All days; the others returned exactly zero.
+
+    Returns
+    -------
+    var_95, cvar_95 : float
+        Minus the 5 % quantile (linear interpolation) and minus the mean of the returns at or below it.
+    """
+    zeros = days - size
+    place = 0.05 * (days - 1)
+    k = int(math.floor(place))
+    low = _ordered(returns, size, zeros, k)
+    quantile = low
+    if k + 1 < days and place > k:
+        high = _ordered(returns, size, zeros, k + 1)
+        share = place - k
+        quantile = low + (high - low) * share if share < 0.5 else high - (high - low) * (1.0 - share)
+    total, count = 0.0, 0
+    for i in range(size):
+        if returns[i] <= quantile:
+            total += returns[i]
+            count += 1
+    if quantile >= 0.0:
+        count += zeros
+    return 0.0 - quantile, 0.0 - total / count if count else np.nan
+
+
+@njit(cache=True, nogil=True)
+def _log_growth(ratio, stop_rel, size, fraction, risk, leverage, cost):
+    """Log of the product of all trades' multipliers at `cost` per side, and its derivative."""
+    product, logs, slope = 1.0, 0.0, 0.0
+    for i in range(size):
+        side = 1.0 if ratio[i] > 0.0 else -1.0
+        q = abs(ratio[i])
+        full = fraction if risk == 0.0 else leverage
+        units, tilt = full / (1.0 + cost), -full / (1.0 + cost) ** 2
+        if risk > 0.0 and risk / stop_rel[i] < units:
+            units, tilt = risk / stop_rel[i], 0.0
+        gain = side * (q - 1.0) - cost * (q + 1.0)
+        m = 1.0 + units * gain
+        if m <= 0.0:
+            return -np.inf, -np.inf
+        slope += (tilt * gain - units * (q + 1.0)) / m
+        product *= m
+        if product < 1e-200 or product > 1e200:
+            logs += math.log(product)
+            product = 1.0
+    return logs + math.log(product), slope
+
+
+@njit(cache=True, nogil=True)
+def break_even(ratio, stop_rel, size, fraction, risk, leverage):
+    """Cost per side, in basis points, at which the closed trades would have earned exactly nothing.
+
+    Parameters
+    ----------
+    ratio : float array
+        Exit / entry of the raw prices, negative for shorts; the first `size` count.
+    stop_rel : float array
+        Stop distance / raw entry price; read when ``risk > 0``.
+
+    Returns
+    -------
+    float
+        Root of log growth in the cost by safeguarded Newton steps; NaN without trades. Growth falls
+        strictly as costs rise, so the root in (-1, 1) is unique.
+    """
+    if size == 0:
+        return np.nan
+    low, high, cost = -1.0, 1.0, 0.0
+    for _ in range(200):
+        value, slope = _log_growth(ratio, stop_rel, size, fraction, risk, leverage, cost)
+        if value > 0.0:
+            low = cost
+        elif value < 0.0:
+            high = cost
+        else:
+            break
+        step = cost - value / slope if value > -np.inf else low
+        if not low < step < high:
+            step = 0.5 * (low + high)
+        if abs(step - cost) <= 1e-16 + 1e-15 * abs(cost):
+            cost = step
+            break
+        cost = step
+    return cost * 1e4

@@ -1,0 +1,170 @@
+"""From a strategy's `Signals` to what the kernels read: distinct entry rows and distinct exit rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from quantlab.backtest import kernels
+from quantlab.backtest.row_kernels import digest_rows, list_rows
+from quantlab.errors import InputError
+from quantlab.signals import AllOf, Signals
+
+_EXIT_NAMES = ("stop", "target", "max_holding", "exit_long", "exit_short")
+
+
+@dataclass(frozen=True)
+class Entries:
+    """Distinct entry rows of a set of cells.
+
+    Attributes
+    ----------
+    rows : kernels.Rows
+    row_of : int64 array, shape of the entry axes
+        Distinct row of every entry cell.
+    shape : tuple of int
+        Entry axes, ones where entries do not vary.
+    """
+
+    rows: kernels.Rows
+    row_of: np.ndarray
+    shape: tuple[int, ...]
+
+
+def axes_shape(arrays: list[np.ndarray], k: int) -> tuple[int, ...]:
+    """Broadcast shape of the parameter axes of `arrays`, padded with ones to `k` axes."""
+    shapes = [(1,) * (k + 1 - a.ndim) + a.shape for a in map(np.asarray, arrays)]
+    return np.broadcast_shapes((1,) * k, *(s[:-1] for s in shapes))
+
+
+def clauses(signal: Any) -> list[np.ndarray]:
+    """The clauses of an entry signal: none, one plain array or those of an `AllOf`."""
+    if signal is None:
+        return []
+    parts = signal.clauses if isinstance(signal, AllOf) else (signal,)
+    for part in parts:
+        if np.asarray(part).dtype != np.bool_:
+            raise InputError(f"entry signals must be boolean, got {np.asarray(part).dtype}: compare before returning.")
+    return [np.asarray(part) for part in parts]
+
+
+def _pack(array: np.ndarray, n: int, delay: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Bits along time, delayed: words (rows, n_words) and the row number over the clause's own axes."""
+    shape = (1,) * (k + 1 - array.ndim) + array.shape[:-1]
+    flat = np.broadcast_to(array, (*array.shape[:-1], n)).reshape(-1, n)
+    if delay:
+        flat = np.concatenate([np.zeros((len(flat), min(delay, n)), bool), flat[:, : max(n - delay, 0)]], axis=1)
+    packed = np.packbits(flat, axis=1, bitorder="little")
+    padded = np.zeros((len(flat), 8 * ((n + 63) // 64)), np.uint8)
+    padded[:, : packed.shape[1]] = packed
+    return padded.view(np.uint64), np.arange(len(flat)).reshape(shape)
+
+
+def _side(parts: list[np.ndarray], n: int, delay: int, shape: tuple[int, ...], offset: int) -> tuple[list, np.ndarray]:
+    words, index = [], np.empty((len(parts), int(np.prod(shape))), np.int64)
+    for i, part in enumerate(parts):
+        packed, own = _pack(part, n, delay, len(shape))
+        index[i] = np.broadcast_to(own, shape).ravel() + offset
+        offset += len(packed)
+        words.append(packed)
+    return words, index
+
+
+def find_entries(signals: Signals, usable: np.ndarray, allowed: np.ndarray, delay: int) -> Entries:
+    """Combine, compare and list the entry rows.
+
+    Parameters
+    ----------
+    signals : Signals
+    usable : boolean array (n_bars,)
+        Bars on which a decision may be made (not missing, not before the start).
+    allowed : boolean array, shape of the cells
+        Cells that satisfy the constraints.
+    delay : int
+        Bars by which decisions are delayed.
+    """
+    n, k = usable.size, allowed.ndim
+    long, short = clauses(signals.long), clauses(signals.short)
+    if not long and not short:
+        raise InputError("a strategy must return long or short entries, got neither.")
+    shape = axes_shape(long + short, k)
+    long_words, long_index = _side(long, n, delay, shape, 0)
+    short_words, short_index = _side(short, n, delay, shape, sum(map(len, long_words)))
+    words = np.concatenate(long_words + short_words)
+    valid = _pack(usable[None], n, 0, 0)[0][0]
+    use = allowed.any(axis=tuple(i for i in range(k) if shape[i] == 1), keepdims=True)
+    use = np.ascontiguousarray(np.broadcast_to(use, shape)).ravel()
+    size = use.size
+    digest, counts = np.empty((size, 2), np.uint64), np.empty(size, np.int64)
+    digest_rows(words, long_index, short_index, valid, use, 0, size, digest, counts)
+    order = np.lexsort((digest[:, 1], digest[:, 0]))
+    new = np.r_[True, (digest[order[1:]] != digest[order[:-1]]).any(axis=1)]
+    row_of = np.empty(size, np.int64)
+    row_of[order] = np.cumsum(new) - 1
+    chosen = order[new]
+    start = np.r_[0, np.cumsum(counts[chosen])]
+    codes = np.empty(start[-1], np.int64)
+    list_rows(words, long_index, short_index, valid, chosen, start, codes)
+    return Entries(_union(codes, start, n), row_of.reshape(shape), shape)
+
+
+def _union(codes: np.ndarray, start: np.ndarray, n: int) -> kernels.Rows:
+    """The sorted union of all decisions, and every row as positions in it."""
+    present = np.zeros(2 * n, bool)
+    present[codes] = True
+    union = np.flatnonzero(present)
+    position = np.cumsum(present) - 1
+    bar = (union // 2).astype(np.int64)
+    return kernels.Rows(
+        bar=bar,
+        side=np.where(union % 2 == 1, -1, 1).astype(np.int64),
+        first_at=np.searchsorted(bar, np.arange(n + 1)).astype(np.int64),
+        start=start.astype(np.int64),
+        entries=position[codes].astype(np.int32),
+    )
+
+
+def find_exits(signals: Signals, n: int, k: int, delay: int) -> tuple[kernels.Exits, tuple[int, ...]]:
+    """The exit rules of every exit cell, and the shape of the exit axes (padded with ones to `k`)."""
+    given = {name: getattr(signals, name) for name in _EXIT_NAMES if getattr(signals, name) is not None}
+    shape = axes_shape(list(given.values()), k) if given else (1,) * k
+    rows: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for name in _EXIT_NAMES:
+        flag = name.startswith("exit")
+        value = np.asarray(given.get(name, False if flag else np.inf))
+        if name in given:
+            value = _checked(name, value, flag)
+        value = value.reshape((1,) * (k + 1 - value.ndim) + value.shape)
+        own = np.arange(int(np.prod(value.shape[:-1]))).reshape(value.shape[:-1])
+        flat = np.ascontiguousarray(value.reshape(-1, value.shape[-1]))
+        if flat.shape[1] not in (1, n):
+            raise InputError(f"`{name}` must have 1 or {n} bars on its last axis, got {flat.shape[1]}.")
+        if flag and name in given:
+            flat = kernels.next_true(np.ascontiguousarray(np.broadcast_to(_later(flat, delay), (len(flat), n))))
+        elif flag:
+            flat = np.zeros((1, 1), np.int32)
+        rows[name] = (flat if flag else _later(flat, delay), np.broadcast_to(own, shape).ravel())
+    pairs = (part for name in _EXIT_NAMES for part in rows[name])
+    return kernels.Exits(*pairs), shape
+
+
+def _checked(name: str, value: np.ndarray, flag: bool) -> np.ndarray:
+    if flag:
+        if value.dtype != np.bool_:
+            raise InputError(f"`{name}` must be boolean, got {value.dtype}: compare before returning.")
+        return value
+    value = value.astype(np.float64)
+    if name == "max_holding" and not (value >= 1).all():
+        raise InputError(f"`max_holding` must be at least 1 bar, got {np.nanmin(value):g}.")
+    return np.where(np.isfinite(value), value, np.nan) if name != "max_holding" else value
+
+
+def _later(flat: np.ndarray, delay: int) -> np.ndarray:
+    """`flat` moved `delay` bars later; what was not yet decided is NaN (or False)."""
+    if not delay or flat.shape[1] == 1:
+        return flat
+    empty = np.zeros if flat.dtype == np.bool_ else lambda shape: np.full(shape, np.nan)
+    n = flat.shape[1]
+    return np.concatenate([empty((len(flat), min(delay, n))), flat[:, : max(n - delay, 0)]], axis=1).astype(flat.dtype)

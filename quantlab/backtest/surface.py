@@ -1,0 +1,212 @@
+"""The surface: every metric of every cell, labelled by parameter, sliceable to any two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from quantlab.backtest.execution import Execution
+from quantlab.backtest.metrics import METRICS
+from quantlab.errors import InputError, UnknownNameError
+from quantlab.market.candles import Candles
+from quantlab.signals import Strategy
+from quantlab.space import Cells, Choice, Grid
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import plotly.graph_objects as go
+
+    from quantlab.backtest.plateau import Plateau
+
+Reduce = Literal["max", "median", "mean", "min"]
+_REDUCERS = {"max": np.nanmax, "median": np.nanmedian, "mean": np.nanmean, "min": np.nanmin}
+
+
+@dataclass(frozen=True)
+class CandlesIdentity:
+    """Which candles a surface was computed on; times in epoch milliseconds."""
+
+    exchange: str
+    symbol: str
+    timeframe: str
+    fingerprint: str
+    family: str
+    first_ms: int
+    last_ms: int
+    bars: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def identity(candles: Candles) -> CandlesIdentity:
+    """What identifies these candles."""
+    return CandlesIdentity(
+        exchange=candles.exchange,
+        symbol=candles.symbol,
+        timeframe=candles.timeframe,
+        fingerprint=candles.fingerprint,
+        family=candles.family,
+        first_ms=candles.first_ms,
+        last_ms=candles.last_ms,
+        bars=len(candles),
+    )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell of a surface: where it lies, its parameters (fixed ones included) and its metrics."""
+
+    index: tuple[int, ...]
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{m}={self.metrics[m]:.3g}" for m in ("sharpe", "net_profit", "trades"))
+        return f"Cell({', '.join(f'{n}={v}' for n, v in self.params.items())}: {figures})"
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """The result of a sweep.
+
+    Attributes
+    ----------
+    strategy : Strategy
+    cells : Grid or Points
+    metrics : mapping of str to float64 array, shape of the cells
+        Every name of `METRICS`; NaN where undefined and for cells that break a constraint.
+    execution : Execution
+    identity : CandlesIdentity
+    key : str
+        SHA-256 (hex) of code, cells, candles and execution: the same key is the same result.
+    """
+
+    strategy: Strategy
+    cells: Cells
+    metrics: Mapping[str, np.ndarray]
+    execution: Execution
+    identity: CandlesIdentity
+    key: str
+
+    def __getitem__(self, metric: str) -> np.ndarray:
+        if metric not in self.metrics:
+            raise UnknownNameError("metric", metric, self.metrics)
+        return self.metrics[metric]
+
+    def __repr__(self) -> str:
+        where = self.identity
+        market = f"{where.exchange} {where.symbol} {where.timeframe}, {where.bars:,} bars"
+        return f"Surface({self.strategy.name}, {' x '.join(map(str, self.shape))} = {self.size:,} cells, {market})"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return self.cells.shape
+
+    @property
+    def size(self) -> int:
+        """Number of cells."""
+        return self.cells.size
+
+    @property
+    def axes(self) -> Mapping[str, np.ndarray]:
+        """Values along each axis (of a grid)."""
+        return self._grid().axes
+
+    def cell(self, index: tuple[int, ...]) -> Cell:
+        """The cell at `index`."""
+        metrics = {name: float(values[index]) for name, values in self.metrics.items()}
+        return Cell(tuple(map(int, index)), self.cells.cell(index), metrics)
+
+    def eligible(self, metric: str = "sharpe", min_trades: int = 30) -> np.ndarray:
+        """`metric` with NaN where a cell has fewer than `min_trades` closed trades."""
+        return np.where(self["trades"] >= min_trades, self[metric], np.nan)
+
+    def best(self, metric: str = "sharpe", min_trades: int = 30) -> Cell:
+        """The cell with the highest `metric`. Never what should be traded: see `plateau`."""
+        values = self.eligible(metric, min_trades)
+        if np.isnan(values).all():
+            raise InputError(
+                f"no cell has a {metric} and at least {min_trades} closed trades (most: "
+                f"{np.nanmax(self['trades'], initial=0):.0f}): lower min_trades or use more candles."
+            )
+        return self.cell(np.unravel_index(int(np.nanargmax(values)), self.shape))
+
+    def plateau(self, metric: str = "sharpe", min_trades: int = 30) -> Plateau:
+        """The cell whose neighbourhood is best: mean minus one standard deviation of a narrow kernel."""
+        from quantlab.backtest.plateau import find_plateau
+
+        return find_plateau(self, metric, min_trades)
+
+    def sel(self, **values: Any) -> Surface:
+        """The surface with some axes fixed at one of their values."""
+        grid = self._grid()
+        place: list[Any] = [slice(None)] * len(grid.axes)
+        axes, fixed = dict(grid.axes), dict(grid.fixed)
+        for name, value in values.items():
+            if name not in grid.axes:
+                raise UnknownNameError("axis of this surface", name, grid.axes)
+            found = np.flatnonzero(grid.axes[name] == value)
+            if not found.size:
+                raise InputError(f"{name} has no value {value!r} on this surface: it has {grid.axes[name].tolist()}.")
+            place[list(grid.axes).index(name)] = int(found[0])
+            fixed[name] = axes.pop(name)[found[0]].item()
+        metrics = {name: array[tuple(place)] for name, array in self.metrics.items()}
+        return replace(self, cells=Grid(grid.space, axes, fixed), metrics=metrics)
+
+    def plane(self, metric: str, x: str, y: str, reduce: Reduce = "max") -> np.ndarray:
+        """`metric` over two axes, shape ``(len(y), len(x))``; the other axes reduced, NaN ignored."""
+        grid = self._grid()
+        for name in (x, y):
+            if name not in grid.axes:
+                raise UnknownNameError("axis of this surface", name, grid.axes)
+        if x == y:
+            raise InputError(f"x and y must be two different axes, got {x!r} twice.")
+        if reduce not in _REDUCERS:
+            raise UnknownNameError("reduction", reduce, _REDUCERS)
+        names = list(grid.axes)
+        ix, iy = names.index(x), names.index(y)
+        others = tuple(i for i in range(len(names)) if i not in (ix, iy))
+        values = np.transpose(self[metric], (iy, ix, *others)).reshape(len(grid.axes[y]), len(grid.axes[x]), -1)
+        empty = np.isnan(values).all(axis=-1)
+        reduced = _REDUCERS[reduce](np.where(empty[..., None], 0.0, values), axis=-1)
+        return np.where(empty, np.nan, reduced)
+
+    def heatmap(self, metric: str = "sharpe", *, x: str, y: str, reduce: Reduce = "max") -> go.Figure:
+        """A heatmap of `metric` over the axes `x` and `y`; `reduce` says what happens to the others."""
+        from quantlab.figures.heatmap import heatmap
+
+        grid = self._grid()
+        rest = [n for n in grid.axes if n not in (x, y)]
+        title = f"{self.strategy.name}: {metric}" + (f", {reduce} over {', '.join(rest)}" if rest else "")
+        plane = self.plane(metric, x, y, reduce)
+        return heatmap(plane, grid.axes[x], grid.axes[y], x_label=x, y_label=y, metric=metric, title=title)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per cell: the varying parameters, then all metrics."""
+        import pandas as pd
+
+        if isinstance(self.cells, Grid):
+            mesh = np.meshgrid(*self.cells.axes.values(), indexing="ij")
+            columns = {name: array.ravel() for name, array in zip(self.cells.axes, mesh, strict=True)}
+        else:
+            columns = dict(self.cells.columns)
+        return pd.DataFrame(columns | {name: values.ravel() for name, values in self.metrics.items()})
+
+    def _grid(self) -> Grid:
+        if not isinstance(self.cells, Grid):
+            raise InputError(f"a list of {self.size} points has no axes: use to_frame(), or sweep a grid.")
+        return self.cells
+
+
+def is_ordered(grid: Grid, name: str) -> bool:
+    """Whether neighbouring values of an axis are near each other (choices are not)."""
+    return not isinstance(grid.space[name], Choice)
+
+
+__all__ = ["METRICS", "CandlesIdentity", "Cell", "Surface", "identity"]

@@ -1,0 +1,94 @@
+"""Numba kernels of the indicators: one row of numbers in, one row out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True, nogil=True)
+def moving_means(x, windows, least):
+    """Mean of the last w values for every w of `windows` (ascending): shape ``(len(windows), n)``.
+
+    Summed from the newest value backwards in one sweep over the lags, so that a value depends on its
+    own window only, bit for bit, wherever the series starts.
+    """
+    n = x.size
+    sums, counts = np.zeros(n), np.zeros(n, np.int32)
+    out = np.full((windows.size, n), np.nan)
+    lag = 0
+    for i in range(windows.size):
+        w = windows[i]
+        while lag < w:
+            for t in range(lag, n):
+                value = x[t - lag]
+                if value == value:
+                    sums[t] += value
+                    counts[t] += 1
+            lag += 1
+        for t in range(w - 1, n):
+            if counts[t] >= least * w:
+                out[i, t] = sums[t] / counts[t]
+    return out
+
+
+@njit(cache=True, nogil=True)
+def swing_lows(low, strength):
+    """Bars whose low is below the `strength` lows before and not above the `strength` lows after."""
+    found = np.empty(low.size, np.int64)
+    m = 0
+    for s in range(strength, low.size - strength):
+        is_swing = low[s] == low[s]
+        for j in range(1, strength + 1):
+            if not (low[s] < low[s - j] and low[s] <= low[s + j]):
+                is_swing = False
+                break
+        if is_swing:
+            found[m] = s
+            m += 1
+    return found[:m]
+
+
+@njit(cache=True, nogil=True)
+def touched_levels(low, swings, touches, tolerance, longest):
+    """For each swing the level it forms with its ``touches - 1`` latest earlier companions.
+
+    Returns
+    -------
+    level : float array (swings,)
+        Lowest of the companions' lows; NaN where there are too few within `longest` bars.
+    since : int64 array (swings,)
+        Bar of the oldest companion.
+    """
+    level, since = np.full(swings.size, np.nan), np.zeros(swings.size, np.int64)
+    for i in range(swings.size):
+        own = low[swings[i]]
+        lowest, count, j = own, 1, i
+        while count < touches:
+            j -= 1
+            if j < 0 or swings[i] - swings[j] > longest:
+                break
+            other = low[swings[j]]
+            if abs(other / own - 1.0) <= tolerance:
+                count += 1
+                lowest = min(lowest, other)
+        if count == touches:
+            level[i], since[i] = lowest, swings[j]
+    return level, since
+
+
+@njit(cache=True, nogil=True)
+def latest_level(n, swings, level, since, strength, lookback):
+    """Level of the latest confirmed swing all of whose companions are at most `lookback` bars old."""
+    out = np.full(n, np.nan)
+    newest = -1
+    for t in range(n):
+        while newest + 1 < swings.size and swings[newest + 1] + strength <= t:
+            newest += 1
+        for i in range(newest, -1, -1):
+            if t - swings[i] > lookback:
+                break
+            if level[i] == level[i] and t - since[i] <= lookback:
+                out[t] = level[i]
+                break
+    return out

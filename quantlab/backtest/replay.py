@@ -80,8 +80,8 @@ def bars(candles: Candles) -> Iterator[Bar]:
     """The candles one at a time."""
     columns = (candles.timestamps, candles.open, candles.high, candles.low, candles.close, candles.missing)
     rows = zip(*(column.tolist() for column in columns), strict=True)
-    for index, (time_ms, *prices, missing) in enumerate(rows):
-        yield Bar(index, time_ms, candles.step_ms, *prices, missing)
+    for index, (time_ms, open_, high, low, close, missing) in enumerate(rows):
+        yield Bar(index, time_ms, candles.step_ms, open_, high, low, close, missing)
 
 
 def _single_point(strategy: Strategy, params: Mapping[str, Any]) -> tuple[dict[str, Any], Params]:

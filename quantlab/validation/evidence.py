@@ -9,15 +9,16 @@ from functools import wraps
 from typing import Any, ParamSpec
 
 import numpy as np
-from quantlab.backtest.surface import Cell, Surface
 
 from quantlab.backtest.daily import DAY_MS
 from quantlab.backtest.engine import run_cell
 from quantlab.backtest.execution import ASSUMPTIONS, Execution
 from quantlab.backtest.replay import replay
+from quantlab.backtest.surface import Cell, Surface
 from quantlab.backtest.trades import Run
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
+from quantlab.space import Grid
 from quantlab.validation.causality import find_leak
 from quantlab.validation.statistics import psr, upper_p
 from quantlab.validation.thresholds import Gate
@@ -232,10 +233,16 @@ def sharpe_probability(run: Run, table: WalkForward) -> Test:
 def plateau_or_peak(surface: Surface, cell: Cell, gate: Gate) -> Test:
     """The chosen cell beside the best one; reported."""
     metric = gate.metric
-    peak, chosen = float(np.nanmax(surface[metric], initial=-np.inf)), float(cell.metrics[metric])
+    chosen, values = float(cell.metrics[metric]), surface.eligible(metric, gate.min_trades)
+    if np.isnan(values).all():
+        detail = f"no cell traded {gate.min_trades} times; shown is the one that trades most."
+        return Test("plateau", chosen, None, None, detail)
+    around = ""
+    if isinstance(surface.cells, Grid):
+        around = f"{surface.plateau(metric, gate.min_trades).mean:.2f} on average around it, "
     detail = (
-        f"{metric} {chosen:.2f} in the middle of the plateau, {peak:.2f} at the single best of "
-        f"{surface.size:,} cells. Expect less than either: both were picked because they looked good."
+        f"{metric} {chosen:.2f} at the chosen cell, {around}{np.nanmax(values):.2f} at the single best of "
+        f"{surface.size:,} cells. Expect less than all of them: they were picked because they looked good."
     )
     return Test("plateau", chosen, None, None, detail)
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from quantlab.backtest.surface import Cell, Surface
 
 from quantlab.backtest.daily import DAY_MS
-from quantlab.backtest.sweep import sweep
+from quantlab.backtest.surface import Cell, Surface
+from quantlab.backtest.sweep import surface_key, sweep
 from quantlab.backtest.trades import Run
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
+from quantlab.space import Grid
 from quantlab.validation import evidence
 from quantlab.validation.splits import Split, day_starts, walk_forward
 from quantlab.validation.thresholds import Gate
@@ -59,7 +60,8 @@ def validate(
     gate : Gate, optional
         Every threshold; recorded in the verdict.
     search : callable ``(candles) -> Surface``, optional
-        The complete search. By default the surface's own cells are swept again.
+        The complete search. By default the grid of the surface is swept again. A search that looked at
+        results on its way (a sampler, a list of points picked by hand) must be given.
     trials_ever : int, optional
         Trials ever made on these candles, from the ledger.
     progress : bool
@@ -73,14 +75,17 @@ def validate(
     Raises
     ------
     InputError
-        If the candles are not those of the surface, the history is too short for the folds, or no cell
-        of the search satisfies its constraints.
+        If the candles are not those of the surface, the history is too short for the folds, no cell of
+        the search satisfies its constraints, or the surface is a part of a search, a list of points, or the
+        work of other code, and no `search` was given.
     """
-    gate = replace(gate or Gate(), **{n: v for n, v in (("alpha", alpha), ("folds", folds)) if v is not None})
+    gate = gate or Gate()
+    gate = replace(gate, alpha=gate.alpha if alpha is None else alpha)
+    gate = replace(gate, folds=gate.folds if folds is None else folds)
     _check_same_candles(surface, candles)
+    search = search or _same_search(surface, candles)
     cut = windows(candles, gate)
     cell = candidate(surface, gate)
-    search = search or _same_search(surface)
     one = evidence.Candidate(surface.strategy, candles, cell.params, surface.execution)
     run = one.run()
     with _Steps(gate.folds + 3, progress) as step:
@@ -105,7 +110,7 @@ def validate(
         cell=cell,
         strategy=surface.strategy.name,
         surface_key=surface.key,
-        market=asdict(surface.identity),
+        market=surface.identity.to_json(),
         execution=surface.execution.to_json(),
     )
 
@@ -172,7 +177,18 @@ def _check_same_candles(surface: Surface, candles: Candles) -> None:
         )
 
 
-def _same_search(surface: Surface) -> Search:
+def _same_search(surface: Surface, candles: Candles) -> Search:
+    if not isinstance(surface.cells, Grid):
+        raise InputError(
+            f"a list of {surface.size:,} points may have been picked by looking at these candles: "
+            "give the search that picked them as `search`, a function of candles."
+        )
+    if surface.key != surface_key(surface.strategy, candles, surface.cells, surface.execution):
+        raise InputError(
+            "a surface is judged whole and by the code that made it, but this one is a part of a search "
+            f"(key {surface.key[:12]}) or was made by other code: sweep the grid again."
+        )
+
     def search(candles: Candles) -> Surface:
         return sweep(surface.strategy, candles, surface.cells, surface.execution, progress=False)
 

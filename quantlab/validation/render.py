@@ -24,7 +24,7 @@ def text(verdict: Verdict) -> str:
     lines = [headline(verdict), *(f"  - {reason}" for reason in verdict.reasons), "", "Evidence"]
     lines += [_line(test) for test in verdict.evidence.tests]
     lines += ["", "Walk-forward: chosen on the past, traded on the window"]
-    folds = [FOLD_HEAD, *(_fold(fold) for fold in verdict.evidence.walk_forward.folds)]
+    folds = [FOLD_HEAD, *_folds(verdict)]
     return "\n".join(lines + ["".join(f"{cell:>13}" for cell in row[:-1]) + f"  {row[-1]}" for row in folds])
 
 
@@ -32,7 +32,7 @@ def html(verdict: Verdict) -> str:
     """The verdict as one HTML fragment with its styles inline; every text in it is escaped."""
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in verdict.reasons)
     tests = "".join(_row(_test(test), colour=COLOURS[test.passed]) for test in verdict.evidence.tests)
-    folds = "".join(_row(_fold(fold)) for fold in verdict.evidence.walk_forward.folds)
+    folds = "".join(_row(fold) for fold in _folds(verdict))
     return (
         f"<div style='max-width:75em'><p style='color:{COLOURS[verdict.approved]};font-weight:bold'>"
         f"{escape(headline(verdict))}</p><ul>{reasons}</ul><table>{_row(TEST_HEAD, 'th')}{tests}</table>"
@@ -61,13 +61,25 @@ def _test(test: Test) -> tuple[str, ...]:
     return MARKS[test.passed], test.title, *numbers, test.detail, f"{test.seconds:.2f}"
 
 
-def _fold(fold: Fold) -> tuple[str, ...]:
+def _folds(verdict: Verdict) -> list[tuple[str, ...]]:
+    """The walk-forward table; of the chosen parameters those that some fold chose differently."""
+    folds, chosen = verdict.evidence.walk_forward.folds, verdict.cell.params
+    others = [fold.params for fold in folds if fold.params is not None]
+    changed = [name for name in chosen if any(params[name] != chosen[name] for params in others)]
+    return [_fold(fold, changed) for fold in folds]
+
+
+def _fold(fold: Fold, changed: Sequence[str]) -> tuple[str, ...]:
+    if fold.params is None:
+        chosen = "nothing: stayed flat"
+    else:
+        chosen = _params({name: fold.params[name] for name in changed}) or "the same every time"
     return (
         *(_date(ms) for ms in (fold.train_last_ms, fold.test_first_ms, fold.test_last_ms)),
         _number(fold.in_sample_sharpe),
         _number(fold.out_of_sample_sharpe),
         f"{fold.trades:,}",
-        "nothing: stayed flat" if fold.params is None else _params(fold.params),
+        chosen,
     )
 
 

@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from quantlab.backtest.surface import Cell
 
+from quantlab.backtest.surface import Cell
 from quantlab.errors import IntegrityError, UnknownNameError
 from quantlab.validation.thresholds import Gate
 from quantlab.validation.walkforward import WalkForward

@@ -13,14 +13,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from quantlab.backtest.surface import Cell, Surface
 
 from quantlab.backtest.daily import DAY_MS, day_numbers, market_returns
 from quantlab.backtest.engine import run_cell
 from quantlab.backtest.execution import Execution
+from quantlab.backtest.surface import Cell, Surface
 from quantlab.backtest.trades import OPEN, Run
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
+from quantlab.space import Grid
 from quantlab.validation.splits import Split
 from quantlab.validation.statistics import sharpe, timing_alpha_t, upper_p
 
@@ -146,17 +147,20 @@ class WalkForward:
     def from_json(cls, document: Mapping[str, Any]) -> WalkForward:
         """The record that `to_json` wrote; null stands for NaN in the figures of a fold."""
         folds = tuple(_fold(row) for row in document["folds"])
-        columns = {name: tuple(document[name]) for name in ("days", "daily", "market")}
-        return cls(folds, **columns, **{n: document[n] for n in ("mean_exposure", "days_per_year")})
+        days, daily, market = (tuple(document[name]) for name in ("days", "daily", "market"))
+        return cls(folds, days, daily, market, document["mean_exposure"], document["days_per_year"])
 
 
 def _fold(row: Mapping[str, Any]) -> Fold:
     figures = ("in_sample_sharpe", "out_of_sample_sharpe")
-    return Fold(**{n: math.nan if v is None and n in figures else v for n, v in row.items()})
+    values: dict[str, Any] = {n: math.nan if v is None and n in figures else v for n, v in row.items()}
+    return Fold(**values)
 
 
 def choose(surface: Surface, metric: str, min_trades: int) -> Cell | None:
     """The cell in the middle of the best plateau, or None if no cell has a metric and enough trades.
+
+    A list of points has no neighbours, hence no plateau: there it is the best cell.
 
     Parameters
     ----------
@@ -165,8 +169,11 @@ def choose(surface: Surface, metric: str, min_trades: int) -> Cell | None:
     min_trades : int
         Least closed trades of a cell that may be chosen.
     """
-    eligible = (surface["trades"] >= min_trades) & np.isfinite(surface[metric])
-    return surface.plateau(metric, min_trades=min_trades).cell if eligible.any() else None
+    if np.isnan(surface.eligible(metric, min_trades)).all():
+        return None
+    if isinstance(surface.cells, Grid):
+        return surface.plateau(metric, min_trades).cell
+    return surface.best(metric, min_trades)
 
 
 def trade_window(

@@ -1,0 +1,180 @@
+"""Markets, scripted strategies and executions for the tests of the backtest room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+from hypothesis import strategies as st
+
+from quantlab.backtest.execution import ASSUMPTIONS, DIRECTIONS, AllIn, Costs, Execution, Risk
+from quantlab.market.candles import TIMEFRAMES, Candles
+from quantlab.signals import Signals, Strategy
+from quantlab.space import Int, Space
+
+HOUR_MS = 3_600_000
+FREE = Costs(taker=0.0, maker=0.0, slippage_bps=0.0)
+
+
+@dataclass(frozen=True)
+class Script:
+    """Signals read from arrays: entry rows (k, n) and exit rows (m, n), picked by two parameters."""
+
+    timestamps: np.ndarray
+    long: np.ndarray | None = None
+    short: np.ndarray | None = None
+    stop: np.ndarray | None = None
+    target: np.ndarray | None = None
+    max_holding: np.ndarray | None = None
+    exit_long: np.ndarray | None = None
+    exit_short: np.ndarray | None = None
+    on_opposite: str = "ignore"
+
+    def rows(self, *names: str) -> int:
+        return max([1] + [len(a) for name in names if (a := getattr(self, name)) is not None])
+
+    @property
+    def entry_rows(self) -> int:
+        return self.rows("long", "short")
+
+    @property
+    def exit_rows(self) -> int:
+        return self.rows("stop", "target", "max_holding", "exit_long", "exit_short")
+
+    @property
+    def strategy(self) -> Strategy:
+        space = Space(
+            Int("entry_row", 0, self.entry_rows - 1, 0, unit="rows"),
+            Int("exit_row", 0, self.exit_rows - 1, 0, unit="rows", role="exit"),
+            owner="scripted",
+        )
+        return Strategy("scripted", space, self.signals, lambda params: 0)
+
+    def signals(self, candles: Any, p: Any) -> Signals:
+        bars = np.searchsorted(self.timestamps, candles.timestamps)
+
+        def pick(name: str, row: np.ndarray) -> np.ndarray | None:
+            array = getattr(self, name)
+            return None if array is None else array[row[..., 0]][..., bars]
+
+        entry, leave = p.entry_row, p.exit_row
+        return Signals(
+            long=pick("long", entry),
+            short=pick("short", entry),
+            stop=pick("stop", leave),
+            target=pick("target", leave),
+            max_holding=None if self.max_holding is None else self.max_holding[leave],
+            exit_long=pick("exit_long", leave),
+            exit_short=pick("exit_short", leave),
+            on_opposite=self.on_opposite,
+        )
+
+
+def candles_of(rows: list[tuple | None], timeframe: str = "1h", start_ms: int = HOUR_MS) -> Candles:
+    """Candles from (open, high, low, close) tuples; None is a lost bar."""
+    prices = np.array([[np.nan] * 4 if row is None else row for row in rows], np.float64)
+    timestamps = start_ms + TIMEFRAMES[timeframe] * np.arange(len(rows))
+    volume = np.where(np.isnan(prices[:, 0]), np.nan, 1.0)
+    return Candles.from_arrays("test", "BTC/USD", timeframe, timestamps, *prices.T, volume)
+
+
+@st.composite
+def markets(draw: st.DrawFn, min_bars: int = 2, max_bars: int = 48) -> Candles:
+    """Small candles on a tick grid: gaps, flat and lost bars, ties, and now and then a threefold move."""
+    n = draw(st.integers(min_bars, max_bars))
+    timeframe = draw(st.sampled_from(["15m", "1h", "4h", "1d"]))
+    tick = draw(st.sampled_from([0.5, 0.1, 3.0]))
+    moves = draw(hnp.arrays(np.int64, (n, 4), elements=st.integers(-4, 4)))
+    kinds = draw(hnp.arrays(np.int64, n, elements=st.sampled_from([0, 0, 0, 0, 1, 2, 3, 4])))
+    step, start = TIMEFRAMES[timeframe], draw(st.integers(0, 30))
+    prices, last = np.full((n, 4), np.nan), 40
+    volume = np.ones(n)
+    for row, (kind, (gap, body, up, down)) in enumerate(zip(kinds, moves, strict=True)):
+        if kind == 1 and row > 0:  # lost
+            volume[row] = np.nan
+            continue
+        if kind == 2:  # nothing traded
+            prices[row], volume[row] = last, 0.0
+            continue
+        jump = {3: 3.0, 4: 1 / 3}.get(int(kind), 1.0)
+        open_ = max(3, last + int(gap))
+        close = max(3, int(open_ * jump) + int(body))
+        prices[row] = (
+            open_,
+            max(open_, close) + abs(int(up)),
+            min(open_, close) - min(2, abs(int(down))),
+            close,
+        )
+        last = close
+    timestamps = (start + np.arange(n)) * step
+    return Candles.from_arrays("test", "BTC/USD", timeframe, timestamps, *(prices * tick).T, volume)
+
+
+@st.composite
+def scripts(draw: st.DrawFn, candles: Candles, entry_rows: int = 1, exit_rows: int = 1) -> Script:
+    """Arbitrary signals for some candles; every array may be absent."""
+    n = len(candles)
+    tick = 0.5
+
+    def flags(rows: int, dense: bool) -> np.ndarray:
+        elements = st.sampled_from([False, True] if dense else [False, False, False, True])
+        return draw(hnp.arrays(bool, (rows, n), elements=elements))
+
+    def distances(rows: int) -> np.ndarray:
+        usual = [1.0, 2.0, 3.0, 5.0, 8.0, 20.0, 60.0, 0.73]
+        odd = [np.nan, 0.0, -1.0, np.inf]
+        constant = draw(st.booleans())
+        elements = st.sampled_from(usual if constant else usual * 3 + odd)
+        array = draw(hnp.arrays(np.float64, (rows, 1 if constant else n), elements=elements)) * tick
+        return np.broadcast_to(array, (rows, n)).copy()
+
+    def maybe(build: Any, *args: Any) -> np.ndarray | None:
+        return build(*args) if draw(st.booleans()) else None
+
+    limits = st.integers(0, 12)
+    return Script(
+        candles.timestamps,
+        long=flags(entry_rows, draw(st.booleans())),
+        short=maybe(flags, entry_rows, True),
+        stop=maybe(distances, exit_rows),
+        target=maybe(distances, exit_rows),
+        max_holding=maybe(lambda: draw(hnp.arrays(np.int64, exit_rows, elements=limits))),
+        exit_long=maybe(flags, exit_rows, False),
+        exit_short=maybe(flags, exit_rows, False),
+        on_opposite=draw(st.sampled_from(["ignore", "close", "reverse"])),
+    )
+
+
+@st.composite
+def costs(draw: st.DrawFn) -> Costs:
+    return Costs(
+        taker=draw(st.sampled_from([0.0, 0.001, 0.02])),
+        maker=draw(st.sampled_from([0.001, 0.0, -0.0002])),
+        slippage_bps=draw(st.sampled_from([0.0, 2.0, 100.0])),
+        funding_8h=draw(st.sampled_from([0.0, 0.0001, -0.001, 0.03])),
+    )
+
+
+@st.composite
+def executions(draw: st.DrawFn, risk: bool = True) -> Execution:
+    """Every rule of execution; `risk` allows sizing by risk, which needs a stop."""
+    fractions = st.sampled_from([1.0, 0.5, 0.3]).map(AllIn)
+    risks = st.builds(Risk, st.sampled_from([0.01, 0.1, 0.5]), st.sampled_from([1.0, 3.0, 10.0]))
+    return Execution(
+        costs=draw(costs()),
+        direction=draw(st.sampled_from(DIRECTIONS)),
+        assumption=draw(st.sampled_from(ASSUMPTIONS)),
+        delay_bars=draw(st.sampled_from([0, 0, 1, 3])),
+        sizing=draw(fractions | risks if risk else fractions),
+        days_per_year=draw(st.sampled_from([365.0, 252.0])),
+    )
+
+
+@st.composite
+def backtests(draw: st.DrawFn, entry_rows: int = 1, exit_rows: int = 1) -> tuple[Candles, Script, Execution]:
+    """Candles, signals and an execution that fit each other."""
+    candles = draw(markets())
+    script = draw(scripts(candles, entry_rows, exit_rows))
+    return candles, script, draw(executions(risk=script.stop is not None))

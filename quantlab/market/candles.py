@@ -23,6 +23,7 @@ from quantlab.errors import CandlesError, UnknownNameError
 
 if TYPE_CHECKING:
     import pandas as pd
+
     from quantlab.market.quality import Quality
 
 MISSING, NO_TRADE, FLAT, SUSPICIOUS = 1, 2, 4, 8

@@ -1,0 +1,33 @@
+"""Recursions of the synthetic markets, compiled."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+
+@njit(cache=True)
+def ar1(shocks: np.ndarray, phi: float) -> np.ndarray:
+    """Return the stationary AR(1) path of unit variance driven by standard normal `shocks`, shape (n,)."""
+    path = np.empty(shocks.size)
+    scale = np.sqrt(1.0 - phi * phi)
+    value = shocks[0]
+    path[0] = value
+    for t in range(1, shocks.size):
+        value = phi * value + scale * shocks[t]
+        path[t] = value
+    return path
+
+
+@njit(cache=True)
+def garch_volatility(shocks: np.ndarray, alpha: float, beta: float) -> np.ndarray:
+    """Return the GARCH(1,1) volatility of each bar, shape (n,), in units of the unconditional one.
+
+    `shocks` have mean 0 and variance 1; the path starts at the unconditional volatility.
+    """
+    path = np.empty(shocks.size)
+    variance = 1.0
+    for t in range(shocks.size):
+        path[t] = np.sqrt(variance)
+        variance = 1.0 - alpha - beta + variance * (alpha * shocks[t] * shocks[t] + beta)
+    return path

@@ -14,6 +14,7 @@ Sources: T. Masters, "Permutation and Randomization Tests for Trading System Dev
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -27,14 +28,14 @@ Floats = npt.NDArray[np.float64]
 
 
 class _Shapes(NamedTuple):
-    """The bars that traded, in logs: start, gaps to the traded close before, and shapes about the open."""
+    """The bars that traded: gaps to the traded close before, and shapes about their own open."""
 
     traded: npt.NDArray[np.intp]
-    start: float
-    gap: Floats  # first is 0
-    high: Floats
-    low: Floats
-    body: Floats
+    start: float  # log of the first open
+    gap: Floats  # log, the first is 0
+    body: Floats  # log close / open
+    up: Floats  # high / open
+    down: Floats  # low / open
     volume: Floats
     flags: npt.NDArray[np.uint8]
 
@@ -61,17 +62,17 @@ def sign_flip(candles: Candles, rng: np.random.Generator) -> Candles:
     mirrored = rng.integers(0, 2, len(candles), dtype=np.int8).astype(bool)[bars.traded]
     if bars.traded.size == 0:
         return candles
-    sign = np.where(mirrored, -1.0, 1.0)
-    drift = 2.0 * float(np.mean(bars.gap + bars.body))
-    gap = sign * bars.gap + np.where(mirrored, drift, 0.0)
+    sign = 1.0 - 2.0 * mirrored
+    drift = 2.0 * float(np.mean(bars.gap) + np.mean(bars.body))
+    gap = sign * bars.gap + drift * mirrored
     gap[0] = 0.0
     return _rebuilt(
         candles,
         bars._replace(
             gap=gap,
             body=sign * bars.body,
-            high=np.where(mirrored, -bars.low, bars.high),
-            low=np.where(mirrored, -bars.high, bars.low),
+            up=np.where(mirrored, 1.0 / bars.down, bars.up),
+            down=np.where(mirrored, 1.0 / bars.up, bars.down),
         ),
     )
 
@@ -100,65 +101,71 @@ def permute(candles: Candles, rng: np.random.Generator) -> Candles:
         bars._replace(
             gap=gap,
             body=bars.body[order],
-            high=bars.high[order],
-            low=bars.low[order],
+            up=bars.up[order],
+            down=bars.down[order],
             volume=bars.volume[order],
             flags=bars.flags[order],
         ),
     )
 
 
+@lru_cache(maxsize=2)
 def _shapes(candles: Candles) -> _Shapes:
+    """Take a market apart; remembered, because a gate draws hundreds of nulls of one market."""
     traded = np.flatnonzero((candles.flags & (MISSING | NO_TRADE)) == 0)
-    open, high, low, close = (
-        np.log(column[traded]) for column in (candles.open, candles.high, candles.low, candles.close)
-    )
+    open, close = candles.open[traded], candles.close[traded]
+    log_open, log_close = np.log(open), np.log(close)
     gap = np.zeros(traded.size)
-    gap[1:] = open[1:] - close[:-1]
-    start = float(open[0]) if traded.size else 0.0
+    gap[1:] = log_open[1:] - log_close[:-1]
+    volume = candles.volume[traded]
+    volume.flags.writeable = False
     return _Shapes(
-        traded,
-        start,
-        gap,
-        high - open,
-        low - open,
-        close - open,
-        candles.volume[traded],
-        candles.flags[traded],
+        traded=traded,
+        start=float(log_open[0]) if traded.size else 0.0,
+        gap=gap,
+        body=log_close - log_open,
+        up=candles.high[traded] / open,
+        down=candles.low[traded] / open,
+        volume=volume,
+        flags=candles.flags[traded],
     )
 
 
 def _rebuilt(candles: Candles, bars: _Shapes) -> Candles:
-    """Chain gaps and bodies into prices; open and close are sums of one chain, so a gap of 0 stays 0."""
-    steps = np.empty(2 * bars.traded.size)
-    steps[0::2], steps[1::2] = bars.gap, bars.body
-    steps[0] += bars.start
-    chain = np.cumsum(steps)
-    open, close = np.exp(chain[0::2]), np.exp(chain[1::2])
-    high = np.maximum(np.exp(chain[0::2] + bars.high), np.maximum(open, close))
-    low = np.minimum(np.exp(chain[0::2] + bars.low), np.minimum(open, close))
-    if bars.traded.size == len(candles):
-        columns = [open, high, low, close, bars.volume.copy()]
-    else:
-        columns = _with_quiet(candles, bars, (open, high, low, close))
-    flags = flags_of(*columns)
+    """Chain gaps and bodies into prices; open and close are points of one chain, so a gap of 0 stays 0."""
+    chain = np.empty(2 * bars.traded.size)
+    chain[0::2], chain[1::2] = bars.gap, bars.body
+    chain[0] += bars.start
+    np.exp(np.cumsum(chain, out=chain), out=chain)
+    prices = np.empty((4, bars.traded.size))
+    open, high, low, close = prices
+    open[:], close[:] = chain[0::2], chain[1::2]
+    np.maximum(open, close, out=high)
+    np.maximum(high, open * bars.up, out=high)
+    np.minimum(open, close, out=low)
+    np.minimum(low, open * bars.down, out=low)
+    volume = bars.volume
+    if bars.traded.size < len(candles):
+        prices, volume = _with_quiet(candles, bars, prices)
+    open, high, low, close = prices
+    flags = flags_of(open, high, low, close, volume)
     flags[bars.traded] |= bars.flags & np.uint8(SUSPICIOUS)
-    names = ("open", "high", "low", "close", "volume")
-    return candles._with(dict(zip(names, columns, strict=True)) | {"flags": flags})
+    for array in (prices, open, high, low, close, volume, flags):
+        array.flags.writeable = False  # ours alone: spares Candles the copies
+    return candles._with(
+        {"open": open, "high": high, "low": low, "close": close, "volume": volume, "flags": flags}
+    )
 
 
-def _with_quiet(candles: Candles, bars: _Shapes, prices: tuple[Floats, ...]) -> list[Floats]:
+def _with_quiet(candles: Candles, bars: _Shapes, prices: Floats) -> tuple[Floats, Floats]:
     """Put traded bars back in place; bars without a trade lie flat at the close before them."""
     close = np.full(len(candles), np.nan)
     close[bars.traded] = prices[3]
     close = carried(close)
-    close[: bars.traded[0]] = prices[0][0]  # quiet before the first trade: at its open
+    close[: bars.traded[0]] = prices[0, 0]  # quiet before the first trade: at its open
     close[candles.missing] = np.nan
-    columns = []
-    for values in prices:
-        column = close.copy()
-        column[bars.traded] = values
-        columns.append(column)
+    placed = np.tile(close, (4, 1))
+    placed[:, bars.traded] = prices
     volume = candles.volume.copy()
     volume[bars.traded] = bars.volume
-    return [*columns, volume]
+    return placed, volume

@@ -161,7 +161,7 @@ def planted_reversion(
     seed: int = 0,
     annual_vol: float = 0.6,
     true_sharpe: float = 1.5,
-    half_life_bars: float = 10.0,
+    half_life_bars: float = 3.0,
 ) -> Candles:
     """Make a market whose price is pulled back to a random walk.
 
@@ -197,7 +197,7 @@ def momentum_process(
 
 
 def reversion_process(
-    *, timeframe: str = "1d", true_sharpe: float = 1.5, half_life_bars: float = 10.0
+    *, timeframe: str = "1d", true_sharpe: float = 1.5, half_life_bars: float = 3.0
 ) -> Process:
     """Return the process behind `planted_reversion`, which knows the true Sharpe ratio of every rule."""
     return _process("reversion", reversion_weights(REVERSION_RULE), timeframe, true_sharpe, half_life_bars)

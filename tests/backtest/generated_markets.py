@@ -86,8 +86,10 @@ def markets(draw: st.DrawFn, min_bars: int = 2, max_bars: int = 48) -> Candles:
     n = draw(st.integers(min_bars, max_bars))
     timeframe = draw(st.sampled_from(["15m", "1h", "4h", "1d"]))
     tick = draw(st.sampled_from([0.5, 0.1, 3.0]))
-    moves = draw(hnp.arrays(np.int64, (n, 4), elements=st.integers(-4, 4)))
-    kinds = draw(hnp.arrays(np.int64, n, elements=st.sampled_from([0, 0, 0, 0, 1, 2, 3, 4])))
+    moves = draw(hnp.arrays(np.int64, (n, 4), elements=st.integers(-4, 4), fill=st.nothing()))
+    kinds = draw(
+        hnp.arrays(np.int64, n, elements=st.sampled_from([0] * 12 + [1, 2, 3, 4]), fill=st.nothing())
+    )
     step, start = TIMEFRAMES[timeframe], draw(st.integers(0, 30))
     prices, last = np.full((n, 4), np.nan), 40
     volume = np.ones(n)
@@ -120,14 +122,15 @@ def scripts(draw: st.DrawFn, candles: Candles, entry_rows: int = 1, exit_rows: i
 
     def flags(rows: int, dense: bool) -> np.ndarray:
         elements = st.sampled_from([False, True] if dense else [False, False, False, True])
-        return draw(hnp.arrays(bool, (rows, n), elements=elements))
+        return draw(hnp.arrays(bool, (rows, n), elements=elements, fill=st.nothing()))
 
     def distances(rows: int) -> np.ndarray:
         usual = [1.0, 2.0, 3.0, 5.0, 8.0, 20.0, 60.0, 0.73]
         odd = [np.nan, 0.0, -1.0, np.inf]
         constant = draw(st.booleans())
         elements = st.sampled_from(usual if constant else usual * 3 + odd)
-        array = draw(hnp.arrays(np.float64, (rows, 1 if constant else n), elements=elements)) * tick
+        shape = (rows, 1 if constant else n)
+        array = draw(hnp.arrays(np.float64, shape, elements=elements, fill=st.nothing())) * tick
         return np.broadcast_to(array, (rows, n)).copy()
 
     def maybe(build: Any, *args: Any) -> np.ndarray | None:

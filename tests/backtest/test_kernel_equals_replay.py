@@ -1,0 +1,148 @@
+"""The kernel of the sweep against the plain replay: every trade, every equity mark, every metric.
+
+The two were written independently from the law of fills. Whole numbers must be equal, floats to 1e-9.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from generated_markets import Script, backtests, executions
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quantlab.backtest.engine import run_cell
+from quantlab.backtest.execution import AllIn, Execution
+from quantlab.backtest.metrics import METRICS
+from quantlab.backtest.replay import replay
+from quantlab.backtest.sweep import sweep
+from quantlab.backtest.trades import RUIN, TRADE_DTYPE, Run
+from quantlab.market.candles import Candles
+
+GENERATED = settings(max_examples=300, deadline=None, derandomize=True)
+GRIDS = settings(max_examples=60, deadline=None, derandomize=True)
+
+TIE = 1e-12
+"""Below this a difference is rounding, and which side of zero it falls on is nobody's law."""
+
+CONTINUOUS = {
+    "net_profit",
+    "max_drawdown",
+    "trades",
+    "expectancy",
+    "exposure",
+    "turnover",
+    "fees_paid",
+    "var_95",
+    "break_even_cost_bps",
+}
+"""Metrics that rounding cannot make jump: the only ones compared where a return is zero but for rounding."""
+
+
+def has_ties(run: Run, candles: Candles) -> bool:
+    """Whether a trade, a day in the market or a return to the peak is zero but for rounding."""
+    returns = np.concatenate([run.closed["trade_return"], run.closed["gross_return"]])
+    per_day = np.flatnonzero(np.append(np.diff(candles.timestamps // 86_400_000) != 0, True))
+    marks = run.equity[per_day]
+    peaks = np.maximum.accumulate(np.concatenate(([1.0], marks)))[:-1]
+    before = np.concatenate(([1.0], marks[:-1]))
+    active = marks != before
+    at_peak = active & (np.abs(marks - peaks) < TIE)
+    idle = (run.daily != 0) & (np.abs(run.daily) < TIE)
+    held = np.add.reduceat(np.abs(run.exposure), np.concatenate(([0], per_day[:-1] + 1))) > 0
+    still = held & (np.abs(run.daily) < TIE)
+    return bool((np.abs(returns) < TIE).any() or at_peak.any() or idle.any() or still.any())
+
+
+def assert_same_trades(kernel: np.ndarray, plain: np.ndarray) -> None:
+    assert kernel.dtype == plain.dtype == TRADE_DTYPE
+    assert len(kernel) == len(plain)
+    for name in TRADE_DTYPE.names:
+        if TRADE_DTYPE[name].kind == "i":
+            assert kernel[name].tolist() == plain[name].tolist(), name
+        else:
+            np.testing.assert_allclose(kernel[name], plain[name], rtol=1e-9, atol=TIE, err_msg=name)
+
+
+def assert_same_metrics(kernel: Any, plain: Any, ties: bool) -> None:
+    for name in METRICS:
+        if name in CONTINUOUS or not ties:
+            np.testing.assert_allclose(kernel[name], plain[name], rtol=1e-9, atol=1e-9, err_msg=name)
+
+
+def assert_same_run(kernel: Run, plain: Run, candles: Candles) -> None:
+    assert_same_trades(kernel.trades, plain.trades)
+    for name in ("equity", "exposure", "daily", "market_daily"):
+        np.testing.assert_allclose(
+            getattr(kernel, name), getattr(plain, name), rtol=1e-9, atol=TIE, err_msg=name
+        )
+    assert kernel.days.tolist() == plain.days.tolist()
+    assert tuple(kernel.metrics) == METRICS
+    assert_same_metrics(kernel.metrics, plain.metrics, has_ties(plain, candles))
+
+
+@GENERATED
+@given(backtests(), st.data())
+def test_one_cell(backtest: Any, data: st.DataObject) -> None:
+    candles, script, execution = backtest
+    start = data.draw(st.sampled_from([0, 0, 0, len(candles) // 2]))
+    kernel = run_cell(script.strategy, candles, {}, execution, start=start)
+    plain = replay(script.strategy, candles, {}, execution, start=start)
+    assert_same_run(kernel, plain, candles)
+    assert dict(kernel.params) == dict(plain.params)
+    assert kernel.strategy == plain.strategy
+
+
+def grid_of(script: Script) -> Any:
+    return script.strategy.grid(entry_row=range(script.entry_rows), exit_row=range(script.exit_rows))
+
+
+@GRIDS
+@given(backtests(entry_rows=3, exit_rows=4))
+def test_every_cell_of_a_grid(backtest: Any) -> None:
+    candles, script, execution = backtest
+    surface = sweep(script.strategy, candles, grid_of(script), execution, progress=False)
+    for index in np.ndindex(surface.shape):
+        plain = replay(script.strategy, candles, surface.cells.cell(index), execution)
+        cell = {name: surface.metrics[name][index] for name in METRICS}
+        assert_same_metrics(cell, plain.metrics, has_ties(plain, candles))
+
+
+@GRIDS
+@given(backtests(entry_rows=3, exit_rows=4))
+def test_points_and_chunks_change_no_bit(backtest: Any) -> None:
+    candles, script, execution = backtest
+    grid = grid_of(script)
+    whole = sweep(script.strategy, candles, grid, execution, progress=False)
+    cut = sweep(script.strategy, candles, grid, execution, progress=False, budget=1, threads=1)
+    cells = [grid.cell(index) for index in np.ndindex(grid.shape)]
+    points = sweep(script.strategy, candles, script.strategy.space.points(cells), execution, progress=False)
+    for name in METRICS:
+        assert whole.metrics[name].tobytes() == cut.metrics[name].tobytes(), name
+        assert whole.metrics[name].tobytes() == points.metrics[name].tobytes(), name
+
+
+@GENERATED
+@given(backtests())
+def test_profits_of_the_kernel_sum_to_the_change_in_equity(backtest: Any) -> None:
+    candles, script, execution = backtest
+    run = run_cell(script.strategy, candles, {}, execution)
+    assert run.trades["profit"].sum() == pytest.approx(run.equity[-1] - 1, rel=1e-9, abs=1e-9)
+
+
+@GENERATED
+@given(backtests(), executions(risk=False))
+def test_more_costs_never_mean_more_profit_of_the_kernel(backtest: Any, execution: Execution) -> None:
+    candles, script, _ = backtest
+    costs = replace(execution.costs, funding_8h=0.0, maker=abs(execution.costs.maker))
+    execution = replace(execution, costs=costs, sizing=AllIn())
+    cheap = run_cell(script.strategy, candles, {}, execution)
+    dear = run_cell(script.strategy, candles, {}, replace(execution, costs=costs.times(2)))
+    if (dear.equity <= 0).any() or (dear.trades["reason"] == RUIN).any():
+        return  # costs may bring ruin forward, and with it other fills
+    assert cheap.trades["exit_bar"].tolist() == dear.trades["exit_bar"].tolist()
+    assert (dear.trades["trade_return"] <= cheap.trades["trade_return"] + TIE).all()
+    assert dear.equity[-1] <= cheap.equity[-1] + TIE

@@ -57,7 +57,7 @@ def evidence(section: Section, key: str) -> str:
         left=("test", "result", "what it means"),
         badge="result",
     )
-    note = f"{passed} of {len(decisive)} deciding tests passed; one failure refuses. Reported ones do not decide."
+    note = f"{passed} of {len(decisive)} deciding tests passed; one failure refuses. Reported ones inform."
     return _block("Evidence", table, note)
 
 

@@ -114,10 +114,11 @@ def _level(figure: go.Figure, start: int, end: int, price: float, label: str) ->
     line = {"color": INK, "width": 1, "dash": "dash"}
     figure.add_shape(type="line", x0=float(start), x1=float(end), y0=at, y1=at, line=line)
     figure.add_annotation(
-        x=float(end),
+        x=float(start),
         y=at,
         text=plain(label),
         showarrow=False,
         xanchor="left",
+        yanchor="top",
         font={"size": 10, "color": INK},
     )

@@ -137,9 +137,10 @@ def significant(values: np.typing.ArrayLike, digits: int = 6) -> np.ndarray:
     array = np.where(np.isfinite(array), array, np.nan)
     size = np.where((array == 0) | np.isnan(array), 1.0, np.abs(array))
     decimals = (digits - 1 - np.floor(np.log10(size))).astype(int)
-    scale = 10.0 ** np.abs(decimals)
-    up = np.where(decimals >= 0, np.rint(array * scale) / scale, np.rint(array / scale) * scale)
-    return np.where(np.isfinite(up), up, array)
+    with np.errstate(over="ignore", invalid="ignore"):  # at the ends of the range: kept as they are
+        scale = 10.0 ** np.abs(decimals)
+        rounded = np.where(decimals >= 0, np.rint(array * scale) / scale, np.rint(array / scale) * scale)
+    return np.where(np.isfinite(rounded), rounded, array)
 
 
 def _rgb(colour: str) -> np.ndarray:

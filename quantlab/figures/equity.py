@@ -61,11 +61,13 @@ def equity(
     time = times[keep].astype(np.float64)
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.7, 0.3], vertical_spacing=0.05)
     if market is not None:
-        _line(figure, time, curves["market"][keep], "market (held)", REFERENCE, row=1, width=1.2)
+        _line(figure, time, curves["market"][keep], "market, held", REFERENCE, row=1, width=1.2)
         _line(figure, time, curves["market_drawdown"][keep], "market drawdown", REFERENCE, row=2, width=1)
     _line(figure, time, curves["equity"][keep], "strategy", GAIN, row=1, width=2)
     _line(figure, time, curves["drawdown"][keep], "strategy drawdown", LOSS, row=2, width=1, fill="tozeroy")
-    figure.update_layout(template=house_template(), height=460, hovermode="x unified")
+    figure.update_layout(
+        template=house_template(), height=460, hovermode="x unified", legend_traceorder="reversed"
+    )
     figure.update_layout(title_text=plain(title) if title else None)
     figure.update_xaxes(type="date")
     figure.update_yaxes(type="log", title_text="equity (log)", tickformat=".3~g", row=1)

@@ -84,8 +84,11 @@ def heatmap(
     )
     figure = house_figure(trace, height=plane_height(len(y)), plot_bgcolor=UNDEFINED)
     axis = {"type": "category", "showgrid": False, "ticks": "", "showline": False}
-    figure.update_xaxes(title_text=plain(x_label), categoryarray=x_texts, **axis)
-    figure.update_yaxes(title_text=plain(y_label), categoryarray=y_texts, **axis)
+    for update, label, texts in (
+        (figure.update_xaxes, x_label, x_texts),
+        (figure.update_yaxes, y_label, y_texts),
+    ):
+        update(title_text=plain(label), categoryarray=texts, range=[-0.5, len(texts) - 0.5], **axis)
     figure.update_layout(title_text=plain(title) if title else None)
     for (column, row), label in locate_marks(marks, x, y).items():
         _frame(figure, column, row, label)
@@ -179,13 +182,13 @@ def _colour_bar(scale: ColourScale, metric: str, style: MetricStyle) -> dict[str
 
 def _frame(figure: go.Figure, column: int, row: int, label: str) -> None:
     dotted = label == "peak"
-    line = {"color": INK, "width": 2.5, "dash": "dot" if dotted else "solid"}
-    figure.add_shape(
-        type="rect", x0=column - 0.5, x1=column + 0.5, y0=row - 0.5, y1=row + 0.5, line=line, layer="above"
-    )
+    box = {"x0": column - 0.5, "x1": column + 0.5, "y0": row - 0.5, "y1": row + 0.5}
+    halo = {"color": PAPER, "width": 5}  # or the frame would drown in a dark cell
+    for line in (halo, {"color": INK, "width": 2.5, "dash": "dot" if dotted else "solid"}):
+        figure.add_shape(type="rect", line=line, layer="above", **box)
     figure.add_annotation(
         x=column,
-        y=row - 0.5 if dotted else row + 0.5,  # below and above: neighbours do not cover each other
+        y=row - 0.5 if dotted and row else row + 0.5,  # below and above: neighbours do not cover each other
         text=plain(label),
         showarrow=False,
         yanchor="middle",

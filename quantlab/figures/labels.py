@@ -69,7 +69,7 @@ _STYLES: dict[str, MetricStyle] = {
     "fees_paid": MetricStyle("fees paid (of initial equity)", "percent"),
     "var_95": MetricStyle("VaR 95 (daily)", "percent"),
     "cvar_95": MetricStyle("CVaR 95 (daily)", "percent"),
-    "break_even_cost_bps": MetricStyle("break-even cost (bps per side)", "bps", 0.0),
+    "break_even_cost_bps": MetricStyle("break-even cost (bps)", "bps", 0.0),
     "timing_t": MetricStyle("timing alpha t", "ratio", 0.0),
     "score": MetricStyle("plateau score", "ratio", 0.0),
 }

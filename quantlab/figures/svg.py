@@ -134,11 +134,10 @@ def _marks(places: dict[tuple[int, int], str], rows: int, box: tuple[float, ...]
         px, py = left + column * w, top + (rows - 1 - row) * h
         dotted = label == "peak"
         dash = ' stroke-dasharray="2 3"' if dotted else ""
-        edge = py + h if dotted else py
-        parts.append(
-            f'<rect x="{_n(px - 0.5)}" y="{_n(py - 0.5)}" width="{_n(w)}" height="{_n(h)}" fill="none" '
-            f'stroke="{INK}" stroke-width="2.5"{dash}/>'
-        )
+        edge = py + h if dotted and row else py
+        frame = f'<rect x="{_n(px - 0.5)}" y="{_n(py - 0.5)}" width="{_n(w)}" height="{_n(h)}" fill="none" '
+        parts.append(f'{frame}stroke="{PAPER}" stroke-width="5"/>')
+        parts.append(f'{frame}stroke="{INK}" stroke-width="2.5"{dash}/>')
         wide = _CHAR * len(label) * 0.9 + 8
         parts.append(
             f'<rect x="{_n(px + w / 2 - wide / 2)}" y="{_n(edge - 8)}" width="{_n(wide)}" height="15" rx="2" '

@@ -1,6 +1,8 @@
-"""A report's worth of made-up values, the same on every call; the hostile ones try to break out of the page."""
+"""A report's worth of made-up values, the same on every call."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -25,7 +27,7 @@ def sample_report(bars: int = 16_450, trades: int = 400) -> ReportData:
     return ReportData(
         (
             sample_section(bars, trades, False),
-            sample_section(4_000, 120, True, strategy="sma_cross", market_name="synthetic momentum (planted)"),
+            sample_section(4_000, 120, True, "sma_cross", "synthetic momentum (planted)"),
         ),
         introduction="Two runs of the same search: a real market, and one into which an edge was planted.",
     )
@@ -47,7 +49,7 @@ def sample_section(
         strategy=strategy,
         market_name=market_name,
         approved=approved,
-        summary="201,600 cells were searched; the best plateau earned a Sharpe of 0.81 before any of it was tested.",
+        summary="201,600 cells were searched; the best plateau earned a Sharpe of 0.81 before any test.",
         reasons=_reasons(approved),
         figures={
             "sharpe": 0.81,
@@ -63,17 +65,19 @@ def sample_section(
         walk_forward_note="Each window was searched again from scratch on the past alone.",
         planes=(_plane(rng),),
         cell=_cell(rng),
-        curve=EquityCurve(times, equity, price, ((int(times[int(0.7 * bars)]), int(times[-1]), "last 30 %"),)),
+        curve=EquityCurve(
+            times, equity, price, ((int(times[int(0.7 * bars)]), int(times[-1]), "last part"),)
+        ),
         fills={
             "pessimistic": {"net_profit": 0.19, "sharpe": 0.66, "max_drawdown": -0.33},
             "neutral": {"net_profit": 0.24, "sharpe": 0.81, "max_drawdown": -0.31},
             "optimistic": {"net_profit": 0.29, "sharpe": 0.93, "max_drawdown": -0.30},
         },
-        costs={"taker fee per side": "0.1%", "maker fee per side": "0.1%", "slippage": "2 bps", "funding": "none"},
+        costs={"taker fee per side": "0.1%", "maker fee per side": "0.1%", "slippage": "2 bps"},
         trades=trade_rows(record, times),
         close_ups=(_close_up(times, price, rng),),
         market={"exchange": "coinbase", "symbol": "BTC/USD", "bars": bars, "held": 1.42},
-        quality=(("bars", f"{bars:,}", "2017-12-01 to 2019-10-18"), ("missing", "10 (0.06%)", "2018-03-04 (4 bars)")),
+        quality=(("bars", f"{bars:,}", "2017-12-01 to 2019-10-18"), ("missing", "10 (0.06%)", "2018-03-04")),
         quality_notes=("98.1% of opens equal the previous close: the source invented them.",),
         provenance={"quantlab": "0.1.0", "candles": "9f2c" * 16, "surface": "a01b" * 16},
         commands=("make research", "quantlab sweep liquidity_sweep coinbase BTC/USD 1h --json"),
@@ -112,8 +116,8 @@ def _evidence(approved: bool) -> tuple[EvidenceRow, ...]:
     return (
         EvidenceRow("enough trades", 400, 30, True, "400 closed trades, at least 30 are needed."),
         EvidenceRow("probabilistic Sharpe ratio", 0.87, None, None, "Ignores that many cells were tried."),
-        EvidenceRow("walk-forward", 0.34 if not approved else 0.001, 0.05, approved, "p of the timing alpha."),
-        EvidenceRow("recency", None, 0.3, approved, "The last 30 % was kept out of the choice and traded once."),
+        EvidenceRow("walk-forward", 0.34 if not approved else 0.001, 0.05, approved, "p-value of timing."),
+        EvidenceRow("recency", None, 0.3, approved, "The last 30 % was traded once."),
     )
 
 
@@ -131,7 +135,7 @@ def _folds(rng: np.random.Generator, times: np.ndarray) -> tuple[dict, ...]:
             "out_of_sample_sharpe": float(rng.normal(0.1, 1.0)) if k else float("nan"),
             "trades": int(rng.integers(5, 40)) if k else 0,
         }
-        for k, (start, stop) in enumerate(zip(edges[:-1], edges[1:], strict=True))
+        for k, (start, stop) in enumerate(pairwise(edges))
     )
 
 
@@ -172,7 +176,7 @@ def _cell(rng: np.random.Generator) -> ChosenCell:
             ("volume_spike", SPIKES, rng.normal(0.6, 0.2, 6), 1.5, 0.25),
             ("level_lookback", [24, 36, 48, 72, 96], rng.normal(0.6, 0.2, 5), 48, 12),
         ),
-        note="The middle of the widest region of cells that do nearly as well as it, not the single best cell.",
+        note="The middle of the widest region of cells that do nearly as well as it, not the peak.",
     )
 
 

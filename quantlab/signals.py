@@ -125,6 +125,7 @@ class Strategy:
 
     Calling `signals` evaluates the function and drops every entry before the warm-up is over, so that
     whoever evaluates a strategy sees the same decisions as a bot that starts with exactly that history.
+    Entries on lost bars are dropped too: an average over a window may be defined on a bar that is not.
 
     Parameters
     ----------
@@ -167,7 +168,9 @@ def _after_warmup(function: SignalFunction, warmup: Warmup) -> SignalFunction:
     @functools.wraps(function)
     def signals(candles: Any, p: Params) -> Signals:
         decided = function(candles, p)
-        ready = np.arange(candles.close.size) >= np.asarray(warmup({name: getattr(p, name) for name in p})) - 1
+        ready = (
+            np.arange(candles.close.size) >= np.asarray(warmup({name: getattr(p, name) for name in p})) - 1
+        )
         return dataclasses.replace(decided, long=_and(decided.long, ready), short=_and(decided.short, ready))
 
     return signals

@@ -49,7 +49,9 @@ class Int:
         """Return `values` as int64; raise InputError outside the bounds or off the whole numbers."""
         array = _numbers(values, self.name, owner)
         if not np.array_equal(array, np.round(array)):
-            raise InputError(f"`{self.name}` of {owner} must be whole numbers of {self.unit}, got {_show(array)}.")
+            raise InputError(
+                f"`{self.name}` of {owner} must be whole numbers of {self.unit}, got {_show(array)}."
+            )
         _check_inside(array, self.low, self.high, self.name, owner, self.unit)
         return array.astype(np.int64)
 
@@ -143,7 +145,9 @@ class Space:
     constraints: tuple[str, ...] = ()
     owner: str = field(default="the strategy", compare=False)
 
-    def __init__(self, *parameters: Parameter, constraints: Sequence[str] = (), owner: str = "the strategy") -> None:
+    def __init__(
+        self, *parameters: Parameter, constraints: Sequence[str] = (), owner: str = "the strategy"
+    ) -> None:
         object.__setattr__(self, "parameters", tuple(sorted(parameters, key=lambda p: p.role != "entry")))
         object.__setattr__(self, "constraints", tuple(constraints))
         object.__setattr__(self, "owner", owner)
@@ -254,8 +258,12 @@ class Grid:
     def mesh(self) -> dict[str, np.ndarray]:
         """Every parameter as an array that broadcasts to `shape` (an open mesh, without the time axis)."""
         k = len(self.axes)
-        mesh = {n: v.reshape((1,) * i + (-1,) + (1,) * (k - i - 1)) for i, (n, v) in enumerate(self.axes.items())}
-        return {n: mesh[n] if n in mesh else np.asarray(self.fixed[n]).reshape((1,) * k) for n in self.space.names}
+        mesh = {
+            n: v.reshape((1,) * i + (-1,) + (1,) * (k - i - 1)) for i, (n, v) in enumerate(self.axes.items())
+        }
+        return {
+            n: mesh[n] if n in mesh else np.asarray(self.fixed[n]).reshape((1,) * k) for n in self.space.names
+        }
 
     def params(self) -> Params:
         """The arrays that a strategy receives: `mesh` with a time axis of length one at the end."""

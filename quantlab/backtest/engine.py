@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from quantlab.backtest import kernels
-from quantlab.backtest.daily import DAY_MS, day_numbers, market_returns
+from quantlab.backtest import kernels, record
+from quantlab.backtest.daily import DAY_MS, daily_marks, daily_returns, day_numbers, market_returns
 from quantlab.backtest.execution import ASSUMPTIONS, AllIn, Execution, Risk
 from quantlab.backtest.metrics import METRICS
 from quantlab.backtest.rows import Entries, find_entries, find_exits
@@ -23,7 +23,11 @@ from quantlab.signals import Strategy, find_strategy
 from quantlab.space import Cells
 
 FUNDING_MS = 8 * 3_600_000
-_OPPOSITE = {"ignore": kernels.IGNORE, "close": kernels.CLOSE, "reverse": kernels.REVERSE}
+_DECISIVE = (
+    *("kernels", "compose_kernels", "metric_kernels", "row_kernels", "record"),
+    *("rows", "engine", "daily", "execution"),
+)
+_OPPOSITE = {"ignore": record.IGNORE, "close": record.CLOSE, "reverse": record.REVERSE}
 
 
 @dataclass(frozen=True)
@@ -33,17 +37,17 @@ class Prepared:
     Attributes
     ----------
     entries : Entries
-    exits : kernels.Exits
+    exits : record.Exits
     exit_shape : tuple of int
         Exit axes, ones where exits do not vary.
     allowed : boolean array, shape of the cells
     """
 
-    bars: kernels.Bars
-    span: kernels.Span
-    rules: kernels.Rules
+    bars: record.Bars
+    span: record.Span
+    rules: record.Rules
     entries: Entries
-    exits: kernels.Exits
+    exits: record.Exits
     exit_shape: tuple[int, ...]
     allowed: np.ndarray
 
@@ -52,22 +56,24 @@ class Prepared:
 def engine_hash() -> str:
     """SHA-256 (hex) over the sources that decide what a cell earns: engine, indicators, contract."""
     package = Path(__file__).resolve().parents[1]
-    engine = ("kernels", "metric_kernels", "row_kernels", "rows", "engine", "daily", "execution")
-    files = [package / "backtest" / f"{name}.py" for name in engine]
-    files += sorted((package / "indicators").glob("*.py")) + [package / "signals.py", package / "space.py"]
+    files = [package / "backtest" / f"{name}.py" for name in _DECISIVE]
+    files += [*sorted((package / "indicators").glob("*.py")), package / "signals.py", package / "space.py"]
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def columns(candles: Candles) -> kernels.Bars:
+def columns(candles: Candles) -> record.Bars:
     """The columns that the kernels read."""
     timestamps, step = candles.timestamps, candles.step_ms
     at_open = timestamps % FUNDING_MS == 0
     settlements = (timestamps + step - 1) // FUNDING_MS - (timestamps - 1) // FUNDING_MS
-    return kernels.Bars(
-        *(np.ascontiguousarray(getattr(candles, name)) for name in ("open", "high", "low", "close")),
+    return record.Bars(
+        open=np.ascontiguousarray(candles.open),
+        high=np.ascontiguousarray(candles.high),
+        low=np.ascontiguousarray(candles.low),
+        close=np.ascontiguousarray(candles.close),
         day=timestamps // DAY_MS - timestamps[0] // DAY_MS,
         missing=np.ascontiguousarray(candles.missing),
         settles_at_open=at_open,
@@ -75,21 +81,24 @@ def columns(candles: Candles) -> kernels.Bars:
     )
 
 
-def span(candles: Candles, days_per_year: float) -> kernels.Span:
+def span(candles: Candles, execution: Execution, rules: record.Rules) -> record.Span:
     """What annualises and normalises the metrics of these candles."""
-    return kernels.Span(
+    return record.Span(
         bars=len(candles),
         days=len(day_numbers(candles.timestamps)),
-        years=len(candles) * candles.step_ms / (days_per_year * DAY_MS),
-        days_per_year=float(days_per_year),
+        years=len(candles) * candles.step_ms / (execution.days_per_year * DAY_MS),
+        days_per_year=float(execution.days_per_year),
         market_mean=float(market_returns(candles.open, candles.close, candles.timestamps).mean()),
+        fraction=rules.fraction,
+        risk=rules.risk,
+        leverage=rules.leverage,
     )
 
 
-def rules(execution: Execution, on_opposite: str) -> kernels.Rules:
+def rules(execution: Execution, on_opposite: str) -> record.Rules:
     """The numbers of an `Execution`."""
     sizing, costs = execution.sizing, execution.costs
-    return kernels.Rules(
+    return record.Rules(
         taker=float(costs.taker),
         maker=float(costs.maker),
         slippage=costs.slippage_bps / 1e4,
@@ -115,10 +124,11 @@ def prepare(
     usable = ~candles.missing
     usable[: max(start, 0)] = False
     exits, exit_shape = find_exits(signals, n, k, delay)
+    numbers = rules(execution, signals.on_opposite)
     return Prepared(
         bars=columns(candles),
-        span=span(candles, execution.days_per_year),
-        rules=rules(execution, signals.on_opposite),
+        span=span(candles, execution, numbers),
+        rules=numbers,
         entries=find_entries(signals, usable, cells.allowed, delay),
         exits=exits,
         exit_shape=exit_shape,
@@ -149,45 +159,39 @@ def run_cell(
     found, execution = find_strategy(strategy), execution or Execution()
     cells = found.space.points([params])
     if not cells.allowed.all():
-        raise InputError(f"{cells.cell((0,))} breaks a constraint of {found.name}: {', '.join(found.space.constraints)}.")
+        raise InputError(
+            f"{cells.cell((0,))} breaks a constraint of {found.name}: {', '.join(found.space.constraints)}."
+        )
     p = prepare(found, candles, cells, execution, start)
-    size, n = p.entries.rows.entries.size, len(candles)
-    records, reasons = np.empty((size + 1, 13)), np.empty((size + 1, 8), np.int64)
-    path, equity = np.empty(n), np.empty(n)
-    count = kernels.trace(p.bars, p.rules, p.entries.rows, p.exits, 0, 0, records, reasons, path, equity)
-    out = np.empty((1, len(METRICS)))
-    pair = np.zeros(1, np.int64)
-    kernels.run_pairs(p.bars, p.rules, p.entries.rows, p.exits, pair, pair, 0, 1, p.span, out, np.zeros(1, np.int64))
-    trades = _trades(records[:count], reasons[:count])
-    exposure = np.zeros(n)
-    for trade, size in zip(trades, records[:count, kernels.SIZE], strict=True):
-        exposure[trade["entry_bar"] : trade["entry_bar"] + trade["bars_held"]] = size
-    last = np.r_[np.flatnonzero(np.diff(p.bars.day)), n - 1]
-    before = np.r_[1.0, equity[last[:-1]]]
+    n, rows = len(candles), p.entries.rows
+    path, equity, exposure = np.empty(n), np.empty(n), np.zeros(n)
+    f, i, worth = kernels.trace(p.bars, p.rules, rows, p.exits, path, equity, exposure)
+    out, pair = np.empty((1, len(METRICS))), np.zeros(1, np.int64)
+    kernels.run_pairs(p.bars, p.rules, rows, p.exits, pair, pair, 0, 1, p.span, out, np.zeros(1, np.int64))
     return Run(
         strategy=found.name,
         params=cells.cell((0,)),
         execution=execution,
-        trades=trades,
+        trades=_trades(f, i, worth),
         equity=equity,
         exposure=exposure,
-        daily=np.where(before > 0, equity[last] / np.where(before > 0, before, 1.0) - 1.0, 0.0),
+        daily=daily_returns(daily_marks(equity, candles.timestamps)),
         market_daily=market_returns(candles.open, candles.close, candles.timestamps),
         days=day_numbers(candles.timestamps),
         metrics=dict(zip(METRICS, out[0].tolist(), strict=True)),
     )
 
 
-def _trades(f: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """Trade records from what `kernels.trace` wrote."""
+def _trades(f: np.ndarray, i: np.ndarray, worth: np.ndarray) -> np.ndarray:
+    """Trade records from what `kernels.trace` returned."""
     trades = np.zeros(len(f), TRADE_DTYPE)
-    equity, side = f[:, 12], g[:, 7]
-    trades["decision_bar"], trades["entry_bar"], trades["exit_bar"] = g[:, 6], g[:, 6] + 1, g[:, kernels.EXIT_BAR]
-    trades["side"], trades["reason"], trades["bars_held"] = side, g[:, kernels.REASON], g[:, kernels.HELD]
-    trades["entry_price"], trades["exit_price"] = f[:, kernels.ENTRY], f[:, kernels.EXIT]
-    trades["units"], trades["equity_before"] = f[:, kernels.UNITS] * equity, equity
-    trades["trade_return"] = f[:, kernels.M] - 1.0
-    trades["profit"] = equity * trades["trade_return"]
-    trades["gross_return"] = side * (f[:, kernels.RATIO] - 1.0)
-    trades["fees"] = f[:, kernels.FEES] * equity
+    trades["decision_bar"], trades["entry_bar"] = i[:, record.DECISION], i[:, record.DECISION] + 1
+    trades["exit_bar"], trades["bars_held"] = i[:, record.EXIT_BAR], i[:, record.HELD]
+    trades["side"], trades["reason"] = i[:, record.SIDE], i[:, record.REASON]
+    trades["entry_price"], trades["exit_price"] = f[:, record.ENTRY], f[:, record.EXIT]
+    trades["units"], trades["equity_before"] = f[:, record.UNITS] * worth, worth
+    trades["trade_return"] = f[:, record.M] - 1.0
+    trades["profit"] = worth * trades["trade_return"]
+    trades["gross_return"] = i[:, record.SIDE] * (f[:, record.RATIO] - 1.0)
+    trades["fees"] = f[:, record.FEES] * worth
     return trades

@@ -42,7 +42,7 @@ class Costs:
         ):
             if not low <= value <= high:
                 raise InputError(
-                    f"`{name}` must be in [{low:g}, {high:g}], got {value:g}: rates are fractions, not percent."
+                    f"`{name}` must be in [{low:g}, {high:g}], got {value:g}: a fraction, not percent."
                 )
         if not 0.0 <= self.slippage_bps <= 1000.0:
             raise InputError(f"`slippage_bps` must be in [0, 1000] basis points, got {self.slippage_bps:g}.")

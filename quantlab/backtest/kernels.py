@@ -8,87 +8,50 @@ few operations per trade and per day in the market. `replay.py` states the same 
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 
-from quantlab.backtest.metric_kernels import break_even, tail
+from quantlab.backtest.compose_kernels import compose
+from quantlab.backtest.record import (
+    DAY,
+    DECISION,
+    DRAWDOWN,
+    ENTRY,
+    EXIT,
+    EXIT_BAR,
+    FEES,
+    HELD,
+    IGNORE,
+    LOG,
+    MARK0,
+    MARKS,
+    MAX,
+    MIN,
+    NEXT,
+    NOTIONAL,
+    OPEN,
+    OPTIMISTIC,
+    PESSIMISTIC,
+    RATIO,
+    REASON,
+    REVERSE,
+    REVERSES,
+    RUIN,
+    SIDE,
+    SIGNAL,
+    SIZE,
+    STOP,
+    STOP_REL,
+    TARGET,
+    TIME,
+    UNITS,
+    M,
+    Memo,
+    Work,
+)
 
-OPEN, STOP, TARGET, TIME, SIGNAL, RUIN = range(6)
-NEUTRAL, PESSIMISTIC, OPTIMISTIC = range(3)
-IGNORE, CLOSE, REVERSE = range(3)
-
-# Columns of a trade's record, floats: multiplier at the exit; least and greatest mark; deepest drawdown
-# inside; fees; notional of both fills; exit/entry of the raw prices; signed notional of the entry;
-# stop distance / entry; fill prices; units per unit of equity.
-M, MIN, MAX, DRAWDOWN, FEES, NOTIONAL, RATIO, SIZE, STOP_REL, ENTRY, EXIT, UNITS = range(12)
-# integers: exit bar (-1: not enterable), reason, bars held, first mark, number of marks, reversal
-EXIT_BAR, REASON, HELD, MARK0, MARKS, REVERSES = range(6)
-
-
-class Bars(NamedTuple):
-    """Columns of one market, shape ``(n_bars,)``; `day` counts UTC days from the first bar."""
-
-    open: np.ndarray
-    high: np.ndarray
-    low: np.ndarray
-    close: np.ndarray
-    day: np.ndarray
-    missing: np.ndarray
-    settles_at_open: np.ndarray
-    settles_inside: np.ndarray
-
-
-class Rules(NamedTuple):
-    """Numbers of an `Execution`, in the form that the kernels read."""
-
-    taker: float
-    maker: float
-    slippage: float
-    funding: float
-    fraction: float
-    risk: float
-    leverage: float
-    assumption: int
-    on_opposite: int
-    may_long: bool
-    may_short: bool
-
-
-class Exits(NamedTuple):
-    """Exit rules: each a matrix of distinct rows (time last, length n_bars or 1) and a row per exit cell."""
-
-    stop: np.ndarray
-    stop_row: np.ndarray
-    target: np.ndarray
-    target_row: np.ndarray
-    hold: np.ndarray
-    hold_row: np.ndarray
-    next_long: np.ndarray
-    long_row: np.ndarray
-    next_short: np.ndarray
-    short_row: np.ndarray
-
-
-class Rows(NamedTuple):
-    """Distinct entry rows as lists into the sorted union of all (bar, side) decisions."""
-
-    bar: np.ndarray
-    side: np.ndarray
-    first_at: np.ndarray
-    start: np.ndarray
-    entries: np.ndarray
-
-
-class Span(NamedTuple):
-    """What annualises and normalises: bars, days, years, days per year, mean daily market return."""
-
-    bars: int
-    days: int
-    years: float
-    days_per_year: float
-    market_mean: float
+MOST_MARKS = 4_000_000
+"""Daily marks kept for reuse; beyond it the memo starts afresh, which bounds the memory of a thread."""
 
 
 @njit(cache=True, nogil=True)
@@ -125,7 +88,7 @@ def simulate(bars, rules, side, t, stop, target, hold, exit_at, opposite_at, fm,
     """
     n = bars.open.size
     e = t + 1
-    im[EXIT_BAR] = -1
+    im[EXIT_BAR], im[REASON] = -1, STOP
     if e >= n or bars.missing[e] or not (stop > 0.0 and target > 0.0):
         return marks, used
     raw = bars.open[e]
@@ -211,9 +174,12 @@ def simulate(bars, rules, side, t, stop, target, hold, exit_at, opposite_at, fm,
     fm[SIZE] = side * units * price
     fm[STOP_REL] = stop / raw
     fm[ENTRY], fm[EXIT], fm[UNITS] = price, filled, units
+    free = 1.0 + units * side * (leave - raw)
+    fm[LOG] = np.log(free) if free > 0.0 else np.nan
     im[EXIT_BAR], im[REASON], im[HELD] = b, reason, b - e + (1 if inside else 0)
     im[MARK0], im[MARKS] = first_mark, used - first_mark
     im[REVERSES] = reason == SIGNAL and opposite_at <= exit_at and b == opposite_at + 1
+    im[DECISION], im[SIDE], im[DAY] = t, side, bars.day[e]
     return marks, used
 
 
@@ -227,11 +193,10 @@ def _next_opposite(rows, k, stop, side, entry):
     return rows.first_at.size - 1
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, inline="always")
 def _seek(entries, k, stop, u):
     """First position at or after `k` whose entry is at least `u` (galloping, then bisection)."""
-    step = 1
-    low = k
+    low, step = k, 1
     while k < stop and entries[k] < u:
         low = k + 1
         k += step
@@ -247,17 +212,27 @@ def _seek(entries, k, stop, u):
 
 
 @njit(cache=True, nogil=True)
-def take(bars, rules, rows, exits, x, u, k, stop, fm, im, marks, used, path):
-    """Simulate the decision `u` under exit rules `x`, with the opposite decisions of the list after `k`."""
-    t, side = rows.bar[u], rows.side[u]
-    n = bars.open.size
+def take(bars, rules, rows, exits, x, u, k, stop, memo, slot, marks, path):
+    """Simulate the decision `u` under exit rule `x` into `slot`, with the opposite decisions after `k`.
+
+    A decision that cannot be entered leaves the exit bar -1.
+
+    Returns the buffer of daily marks, which may have grown.
+    """
+    t, side, n = rows.bar[u], rows.side[u], bars.open.size
+    g = memo.i[slot]
+    g[EXIT_BAR], g[NEXT] = -1, u + 1
+    if not (rules.may_long if side > 0 else rules.may_short):
+        return marks
     e = min(t + 1, n)
-    if side > 0:
-        exit_at = exits.next_long[exits.long_row[x], e] if exits.next_long.shape[1] > 1 else n
-    else:
-        exit_at = exits.next_short[exits.short_row[x], e] if exits.next_short.shape[1] > 1 else n
-    opposite_at = n if rules.on_opposite == IGNORE else _next_opposite(rows, k + 1, stop, side, e)
-    return simulate(
+    exit_at, opposite_at = n, n
+    if side > 0 and exits.next_long.shape[1] > 1:
+        exit_at = exits.next_long[exits.long_row[x], e]
+    if side < 0 and exits.next_short.shape[1] > 1:
+        exit_at = exits.next_short[exits.short_row[x], e]
+    if rules.on_opposite != IGNORE:
+        opposite_at = _next_opposite(rows, k + 1, stop, side, e)
+    marks, memo.used[0] = simulate(
         bars,
         rules,
         side,
@@ -267,25 +242,54 @@ def take(bars, rules, rows, exits, x, u, k, stop, fm, im, marks, used, path):
         _at(exits.hold, exits.hold_row[x], t),
         exit_at,
         opposite_at,
-        fm,
-        im,
+        memo.f[slot],
+        g,
         marks,
-        used,
+        memo.used[0],
         path,
+    )
+    if g[REASON] == RUIN or g[REASON] == OPEN:
+        g[NEXT] = rows.bar.size
+    elif g[EXIT_BAR] >= 0:
+        g[NEXT] = rows.first_at[g[EXIT_BAR] - (1 if rules.on_opposite == REVERSE and g[REVERSES] else 0)]
+    return marks
+
+
+@njit(cache=True, nogil=True)
+def new_memo(slots):
+    """An empty memo of `slots` records."""
+    return Memo(
+        np.empty((slots, 13)),
+        np.empty((slots, 10), np.int64),
+        np.full(slots, -1, np.int64),
+        np.zeros(1, np.int64),
     )
 
 
 @njit(cache=True, nogil=True)
-def after(bars, rules, rows, im, t, k, stop):
-    """Position in the list of the first decision that may be taken after the trade `im`."""
-    if im[EXIT_BAR] < 0:
-        return k + 1
-    if im[REASON] == RUIN or im[REASON] == OPEN:
-        return stop
-    reached = im[EXIT_BAR]
-    if rules.on_opposite == REVERSE and im[REVERSES]:
-        reached -= 1
-    return _seek(rows.entries, k + 1, stop, rows.first_at[reached])
+def walk(bars, rules, rows, exits, r, x, memo, marks, taken, no_path):
+    """List the trades of one pair: records are simulated, or found in the memo of exit rule `x`.
+
+    Returns
+    -------
+    number, marks : int, float array
+        Number of trades, ``taken[:number]`` holds the slots of their records; the buffer of daily marks.
+    """
+    shared = rules.on_opposite == IGNORE
+    entries, known, f, g = rows.entries, memo.known, memo.f, memo.i
+    k, stop, trades, equity = rows.start[r], rows.start[r + 1], 0, 1.0
+    while k < stop and equity > 0.0:
+        u = entries[k]
+        slot = u if shared else trades
+        if not shared or known[slot] != x:
+            known[slot] = x
+            marks = take(bars, rules, rows, exits, x, u, k, stop, memo, slot, marks, no_path)
+        if g[slot, EXIT_BAR] >= 0:
+            taken[trades] = slot
+            trades += 1
+            equity *= f[slot, M]
+        k = _seek(entries, k + 1, stop, g[slot, NEXT])
+    return trades, marks
 
 
 @njit(cache=True, nogil=True)
@@ -295,184 +299,55 @@ def run_pairs(bars, rules, rows, exits, pair_row, pair_exit, first, last, span, 
     ``out[i]`` receives the metrics of pair i in the order of `METRICS`. Stops early, leaving the rest
     of `out` as it is, when ``cancel[0]`` becomes non-zero. Returns the number of pairs done.
     """
-    shared = rules.on_opposite == IGNORE
-    slots = rows.bar.size if shared else 1
-    fm, im = np.empty((slots, 12)), np.empty((slots, 6), np.int64)
-    known = np.full(slots, -1, np.int64)
-    marks, used, current = np.empty(1024), 0, -1
-    returns, ratio, stop_rel = np.empty(span.days), np.empty(64), np.empty(64)
-    no_path = np.empty(0)
+    longest = 1
+    for i in range(first, last):
+        longest = max(longest, rows.start[pair_row[i] + 1] - rows.start[pair_row[i]] + 1)
+    memo = new_memo(rows.bar.size if rules.on_opposite == IGNORE else longest)
+    work = Work(np.empty(span.days), np.empty(longest), np.empty(longest))
+    marks, taken, no_path, current = np.empty(1024), np.empty(longest, np.int64), np.empty(0), -1
     for i in range(first, last):
         if cancel[0] != 0:
             return i - first
-        x, r = pair_exit[i], pair_row[i]
-        if x != current:
-            current, used = x, 0
-        k, stop = rows.start[r], rows.start[r + 1]
-        equity, peak, drawdown = 1.0, 1.0, 0.0
-        base, day, filled = 1.0, -1, 0
-        total, squares, below = 0.0, 0.0, 0.0
-        top, under, longest = 1.0, -1, 0
-        trades, wins, gross_wins, losses = 0, 0, 0, 0
-        won, lost, won_return, lost_return, sum_return = 0.0, 0.0, 0.0, 0.0, 0.0
-        held, weight, turnover, fees = 0, 0.0, 0.0, 0.0
-        while k < stop:
-            u = rows.entries[k]
-            t = rows.bar[u]
-            allowed = rules.may_long if rows.side[u] > 0 else rules.may_short
-            if not allowed:
-                k += 1
-                continue
-            slot = u if shared else 0
-            if not shared:
-                used = 0
-            if not shared or known[slot] != x:
-                marks, used = take(
-                    bars, rules, rows, exits, x, u, k, stop, fm[slot], im[slot], marks, used, no_path
-                )
-                known[slot] = x
-            f, g = fm[slot], im[slot]
-            if g[EXIT_BAR] >= 0:
-                entry_day = bars.day[t + 1]
-                if day >= 0 and entry_day != day:
-                    returns[filled] = equity / base - 1.0
-                    filled += 1
-                    if equity < top:
-                        under = day if under < 0 else under
-                    else:
-                        if under >= 0:
-                            longest = max(longest, day - under)
-                        top, under = equity, -1
-                    base = equity
-                for j in range(g[MARKS]):
-                    value = equity * marks[g[MARK0] + j]
-                    returns[filled] = value / base - 1.0
-                    filled += 1
-                    if value < top:
-                        under = entry_day + j if under < 0 else under
-                    else:
-                        if under >= 0:
-                            longest = max(longest, entry_day + j - under)
-                        top, under = value, -1
-                    base = value
-                day = entry_day + g[MARKS]
-                drawdown = min(drawdown, f[DRAWDOWN], equity * f[MIN] / peak - 1.0)
-                peak = max(peak, equity * f[MAX])
-                held += g[HELD]
-                weight += f[SIZE] * g[HELD]
-                turnover += f[NOTIONAL]
-                fees += equity * f[FEES]
-                if g[REASON] != OPEN:
-                    if trades == ratio.size:
-                        ratio, stop_rel = _grow(ratio), _grow(stop_rel)
-                    ratio[trades] = f[RATIO] * rows.side[u]
-                    stop_rel[trades] = f[STOP_REL]
-                    trades += 1
-                    change = f[M] - 1.0
-                    sum_return += change
-                    gross_wins += 1 if rows.side[u] * (f[RATIO] - 1.0) > 0.0 else 0
-                    if change > 0.0:
-                        wins += 1
-                        won += equity * change
-                        won_return += change
-                    elif change < 0.0:
-                        losses += 1
-                        lost -= equity * change
-                        lost_return += change
-                equity *= f[M]
-                if equity <= 0.0:
-                    k = stop
-                    continue
-            k = after(bars, rules, rows, g, t, k, stop)
-        if day >= 0:
-            returns[filled] = equity / base - 1.0
-            filled += 1
-            if equity < top:
-                under = day if under < 0 else under
-            elif under >= 0:
-                longest = max(longest, day - under)
-                under = -1
-            if under >= 0:
-                longest = max(longest, span.days - under)
-        for j in range(filled):
-            value = returns[j]
-            total += value
-            squares += value * value
-            if value < 0.0:
-                below += value * value
-        o = out[i]
-        mean = total / span.days
-        spread = 0.0
-        if span.days > 1:
-            spread = np.sqrt(max(squares - total * mean, 0.0) / (span.days - 1))
-        worth = equity ** (1.0 / span.years) - 1.0 if equity > 0.0 else -1.0
-        annual = np.sqrt(span.days_per_year)
-        o[0], o[1] = equity - 1.0, worth
-        o[2] = mean / spread * annual if spread > 0.0 else np.nan
-        o[3] = mean * annual / np.sqrt(below / span.days) if below > 0.0 else np.nan
-        o[4] = worth / -drawdown if drawdown < 0.0 else np.nan
-        o[5], o[6], o[7] = drawdown, longest, trades
-        o[8] = wins / trades if trades else np.nan
-        o[9] = gross_wins / trades if trades else np.nan
-        o[10] = won / lost if lost > 0.0 else np.nan
-        o[11] = sum_return / trades if trades else np.nan
-        o[12] = won_return / wins if wins else np.nan
-        o[13] = lost_return / losses if losses else np.nan
-        o[14], o[15], o[16] = held / span.bars, turnover / span.years, fees
-        o[17], o[18] = tail(returns, filled, span.days)
-        o[19] = break_even(ratio, stop_rel, trades, rules.fraction, rules.risk, rules.leverage)
-        o[20] = np.nan
-        if spread > 0.0:
-            o[20] = np.sqrt(span.days) * (mean - weight / span.bars * span.market_mean) / spread
+        x = pair_exit[i]
+        if x != current or rules.on_opposite != IGNORE or memo.used[0] > MOST_MARKS:
+            current = x
+            memo.used[0] = 0
+            memo.known[:] = -1
+        trades, marks = walk(bars, rules, rows, exits, pair_row[i], x, memo, marks, taken, no_path)
+        compose(span, memo, marks, taken[:trades], work, out[i])
     return last - first
 
 
 @njit(cache=True, nogil=True)
-def _grow(array):
-    grown = np.empty(2 * array.size)
-    grown[: array.size] = array
-    return grown
-
-
-@njit(cache=True, nogil=True)
-def trace(bars, rules, rows, exits, r, x, records, reasons, path, equity):
-    """Follow one pair and write its trades and its equity per bar.
+def trace(bars, rules, rows, exits, path, equity, exposure):
+    """Follow the only pair of `rows` and `exits`: its records in order, its equity and exposure per bar.
 
     Parameters
     ----------
-    records : float array (decisions, 13)
-        Receives the float record of each trade, then equity at entry.
-    reasons : int64 array (decisions, 8)
-        Receives the integer record, then decision bar and side.
-    path, equity : float arrays (n_bars,)
-        Work space; equity at the close of every bar.
+    path, equity, exposure : float arrays (n_bars,)
+        Work space; equity at the close of every bar; signed notional over equity at entry while held.
 
     Returns
     -------
-    int
-        Number of trades, an open one included.
+    f, i, worth : float array (trades, 13), int64 array (trades, 8), float array (trades,)
+        Records of the trades, an open one included; equity at each entry.
     """
-    marks, used = np.empty(64), 0
-    k, stop = rows.start[r], rows.start[r + 1]
-    trades, worth, flat_from = 0, 1.0, 0
-    while k < stop:
-        u = rows.entries[k]
-        if not (rules.may_long if rows.side[u] > 0 else rules.may_short):
-            k += 1
-            continue
-        f, g = records[trades], reasons[trades]
-        marks, used = take(bars, rules, rows, exits, x, u, k, stop, f, g, marks, 0, path)
+    k, stop = rows.start[0], rows.start[1]
+    memo = new_memo(stop - k + 1)
+    worth = np.ones(stop - k + 2)
+    marks, trades, flat_from = np.empty(64), 0, 0
+    while k < stop and worth[trades] > 0.0:
+        memo.used[0] = 0
+        marks = take(bars, rules, rows, exits, 0, rows.entries[k], k, stop, memo, trades, marks, path)
+        g = memo.i[trades]
+        k = _seek(rows.entries, k + 1, stop, g[NEXT])
         if g[EXIT_BAR] >= 0:
-            entry = rows.bar[u] + 1
-            equity[flat_from:entry] = worth
-            for b in range(entry, g[EXIT_BAR] + 1):
-                equity[b] = worth * path[b]
-            f[12], g[6], g[7] = worth, rows.bar[u], rows.side[u]
-            worth *= f[M]
+            entry = g[DECISION] + 1
+            equity[flat_from:entry] = worth[trades]
+            equity[entry : g[EXIT_BAR] + 1] = worth[trades] * path[entry : g[EXIT_BAR] + 1]
+            exposure[entry : entry + g[HELD]] = memo.f[trades, SIZE]
+            worth[trades + 1] = worth[trades] * memo.f[trades, M]
             flat_from = g[EXIT_BAR] + 1
             trades += 1
-            if worth <= 0.0:
-                break
-        k = after(bars, rules, rows, g, rows.bar[u], k, stop)
-    equity[flat_from:] = worth
-    return trades
+    equity[flat_from:] = worth[trades]
+    return memo.f[:trades], memo.i[:trades], worth[:trades]

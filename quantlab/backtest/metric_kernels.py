@@ -7,6 +7,9 @@ import math
 import numpy as np
 from numba import njit
 
+CLOSE_ENOUGH = 1e-8
+"""A Newton step this small has squared its error: the next one would move the cost by about 1e-16."""
+
 
 @njit(cache=True, nogil=True)
 def _select(values, k, size):
@@ -64,7 +67,7 @@ def tail(returns, size, days):
     """
     zeros = days - size
     place = 0.05 * (days - 1)
-    k = int(math.floor(place))
+    k = math.floor(place)
     low = _ordered(returns, size, zeros, k)
     quantile = low
     if k + 1 < days and place > k:
@@ -105,7 +108,7 @@ def _log_growth(ratio, stop_rel, size, fraction, risk, leverage, cost):
 
 
 @njit(cache=True, nogil=True)
-def break_even(ratio, stop_rel, size, fraction, risk, leverage):
+def break_even(ratio, stop_rel, size, logs, fraction, risk, leverage):
     """Cost per side, in basis points, at which the closed trades would have earned exactly nothing.
 
     Parameters
@@ -114,6 +117,8 @@ def break_even(ratio, stop_rel, size, fraction, risk, leverage):
         Exit / entry of the raw prices, negative for shorts; the first `size` count.
     stop_rel : float array
         Stop distance / raw entry price; read when ``risk > 0``.
+    logs : float
+        Sum of the logs of the multipliers before costs: a cost of c takes about 2 c from each.
 
     Returns
     -------
@@ -124,6 +129,8 @@ def break_even(ratio, stop_rel, size, fraction, risk, leverage):
     if size == 0:
         return np.nan
     low, high, cost = -1.0, 1.0, 0.0
+    if abs(logs) < size:
+        cost = math.tanh(0.5 * logs / size)
     for _ in range(200):
         value, slope = _log_growth(ratio, stop_rel, size, fraction, risk, leverage, cost)
         if value > 0.0:
@@ -133,10 +140,10 @@ def break_even(ratio, stop_rel, size, fraction, risk, leverage):
         else:
             break
         step = cost - value / slope if value > -np.inf else low
-        if not low < step < high:
+        newton = low < step < high
+        if not newton:
             step = 0.5 * (low + high)
-        if abs(step - cost) <= 1e-16 + 1e-15 * abs(cost):
-            cost = step
+        moved, cost = abs(step - cost), step
+        if moved <= (CLOSE_ENOUGH if newton else 1e-16):
             break
-        cost = step
     return cost * 1e4

@@ -55,7 +55,8 @@ def _halves(
 ) -> Iterator[Part]:
     lengths = grid.shape
     sizes = [
-        size * bars * int(np.prod([n for n, on in zip(lengths, axes, strict=True) if on])) for axes, size in arrays
+        size * bars * int(np.prod([n for n, on in zip(lengths, axes, strict=True) if on]))
+        for axes, size in arrays
     ]
     if grid.size <= _MOST_CELLS and sum(sizes) <= budget:
         yield place, grid

@@ -57,7 +57,9 @@ class Plateau:
     neighbours: pd.DataFrame
 
 
-def kernel_moments(values: np.ndarray, ordered: tuple[bool, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def kernel_moments(
+    values: np.ndarray, ordered: tuple[bool, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean, standard deviation and weight of the Gaussian neighbourhood of every cell.
 
     Parameters
@@ -100,7 +102,9 @@ def find_plateau(surface: Surface, metric: str, min_trades: int) -> Plateau:
     surface.best(metric, min_trades)
     grid = surface.cells
     if not isinstance(grid, Grid):
-        raise InputError("a plateau needs a grid: a list of points has no neighbours. Sweep a grid, or use best().")
+        raise InputError(
+            "a plateau needs a grid: a list of points has no neighbours. Sweep a grid, or use best()."
+        )
     values = surface.eligible(metric, min_trades)
     mean, sd, share = kernel_moments(values, tuple(is_ordered(grid, name) for name in grid.axes))
     score = np.where(np.isnan(values) | (share < 0.5), np.nan, mean - sd)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from quantlab.backtest import kernels
+from quantlab.backtest import kernels, record
 from quantlab.backtest.row_kernels import digest_rows, list_rows
 from quantlab.errors import InputError
 from quantlab.signals import AllOf, Signals
@@ -21,14 +21,14 @@ class Entries:
 
     Attributes
     ----------
-    rows : kernels.Rows
+    rows : record.Rows
     row_of : int64 array, shape of the entry axes
         Distinct row of every entry cell.
     shape : tuple of int
         Entry axes, ones where entries do not vary.
     """
 
-    rows: kernels.Rows
+    rows: record.Rows
     row_of: np.ndarray
     shape: tuple[int, ...]
 
@@ -46,7 +46,9 @@ def clauses(signal: Any) -> list[np.ndarray]:
     parts = signal.clauses if isinstance(signal, AllOf) else (signal,)
     for part in parts:
         if np.asarray(part).dtype != np.bool_:
-            raise InputError(f"entry signals must be boolean, got {np.asarray(part).dtype}: compare before returning.")
+            raise InputError(
+                f"entry signals must be boolean, got {np.asarray(part).dtype}: compare before returning."
+            )
     return [np.asarray(part) for part in parts]
 
 
@@ -55,14 +57,18 @@ def _pack(array: np.ndarray, n: int, delay: int, k: int) -> tuple[np.ndarray, np
     shape = (1,) * (k + 1 - array.ndim) + array.shape[:-1]
     flat = np.broadcast_to(array, (*array.shape[:-1], n)).reshape(-1, n)
     if delay:
-        flat = np.concatenate([np.zeros((len(flat), min(delay, n)), bool), flat[:, : max(n - delay, 0)]], axis=1)
+        flat = np.concatenate(
+            [np.zeros((len(flat), min(delay, n)), bool), flat[:, : max(n - delay, 0)]], axis=1
+        )
     packed = np.packbits(flat, axis=1, bitorder="little")
     padded = np.zeros((len(flat), 8 * ((n + 63) // 64)), np.uint8)
     padded[:, : packed.shape[1]] = packed
     return padded.view(np.uint64), np.arange(len(flat)).reshape(shape)
 
 
-def _side(parts: list[np.ndarray], n: int, delay: int, shape: tuple[int, ...], offset: int) -> tuple[list, np.ndarray]:
+def _side(
+    parts: list[np.ndarray], n: int, delay: int, shape: tuple[int, ...], offset: int
+) -> tuple[list, np.ndarray]:
     words, index = [], np.empty((len(parts), int(np.prod(shape))), np.int64)
     for i, part in enumerate(parts):
         packed, own = _pack(part, n, delay, len(shape))
@@ -110,14 +116,14 @@ def find_entries(signals: Signals, usable: np.ndarray, allowed: np.ndarray, dela
     return Entries(_union(codes, start, n), row_of.reshape(shape), shape)
 
 
-def _union(codes: np.ndarray, start: np.ndarray, n: int) -> kernels.Rows:
+def _union(codes: np.ndarray, start: np.ndarray, n: int) -> record.Rows:
     """The sorted union of all decisions, and every row as positions in it."""
     present = np.zeros(2 * n, bool)
     present[codes] = True
     union = np.flatnonzero(present)
     position = np.cumsum(present) - 1
     bar = (union // 2).astype(np.int64)
-    return kernels.Rows(
+    return record.Rows(
         bar=bar,
         side=np.where(union % 2 == 1, -1, 1).astype(np.int64),
         first_at=np.searchsorted(bar, np.arange(n + 1)).astype(np.int64),
@@ -126,7 +132,7 @@ def _union(codes: np.ndarray, start: np.ndarray, n: int) -> kernels.Rows:
     )
 
 
-def find_exits(signals: Signals, n: int, k: int, delay: int) -> tuple[kernels.Exits, tuple[int, ...]]:
+def find_exits(signals: Signals, n: int, k: int, delay: int) -> tuple[record.Exits, tuple[int, ...]]:
     """The exit rules of every exit cell, and the shape of the exit axes (padded with ones to `k`)."""
     given = {name: getattr(signals, name) for name in _EXIT_NAMES if getattr(signals, name) is not None}
     shape = axes_shape(list(given.values()), k) if given else (1,) * k
@@ -142,12 +148,14 @@ def find_exits(signals: Signals, n: int, k: int, delay: int) -> tuple[kernels.Ex
         if flat.shape[1] not in (1, n):
             raise InputError(f"`{name}` must have 1 or {n} bars on its last axis, got {flat.shape[1]}.")
         if flag and name in given:
-            flat = kernels.next_true(np.ascontiguousarray(np.broadcast_to(_later(flat, delay), (len(flat), n))))
+            flat = kernels.next_true(
+                np.ascontiguousarray(np.broadcast_to(_later(flat, delay), (len(flat), n)))
+            )
         elif flag:
             flat = np.zeros((1, 1), np.int32)
         rows[name] = (flat if flag else _later(flat, delay), np.broadcast_to(own, shape).ravel())
     pairs = (part for name in _EXIT_NAMES for part in rows[name])
-    return kernels.Exits(*pairs), shape
+    return record.Exits(*pairs), shape
 
 
 def _checked(name: str, value: np.ndarray, flag: bool) -> np.ndarray:
@@ -167,4 +175,6 @@ def _later(flat: np.ndarray, delay: int) -> np.ndarray:
         return flat
     empty = np.zeros if flat.dtype == np.bool_ else lambda shape: np.full(shape, np.nan)
     n = flat.shape[1]
-    return np.concatenate([empty((len(flat), min(delay, n))), flat[:, : max(n - delay, 0)]], axis=1).astype(flat.dtype)
+    return np.concatenate([empty((len(flat), min(delay, n))), flat[:, : max(n - delay, 0)]], axis=1).astype(
+        flat.dtype
+    )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from quantlab.backtest.plateau import Plateau
 
 Reduce = Literal["max", "median", "mean", "min"]
-_REDUCERS = {"max": np.nanmax, "median": np.nanmedian, "mean": np.nanmean, "min": np.nanmin}
+_REDUCERS: dict[str, Any] = {"max": np.nanmax, "median": np.nanmedian, "mean": np.nanmean, "min": np.nanmin}
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ class Surface:
     def __repr__(self) -> str:
         where = self.identity
         market = f"{where.exchange} {where.symbol} {where.timeframe}, {where.bars:,} bars"
-        return f"Surface({self.strategy.name}, {' x '.join(map(str, self.shape))} = {self.size:,} cells, {market})"
+        shape = " x ".join(map(str, self.shape))
+        return f"Surface({self.strategy.name}, {shape} = {self.size:,} cells, {market})"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -135,7 +136,7 @@ class Surface:
                 f"no cell has a {metric} and at least {min_trades} closed trades (most: "
                 f"{np.nanmax(self['trades'], initial=0):.0f}): lower min_trades or use more candles."
             )
-        return self.cell(np.unravel_index(int(np.nanargmax(values)), self.shape))
+        return self.cell(tuple(map(int, np.unravel_index(int(np.nanargmax(values)), self.shape))))
 
     def plateau(self, metric: str = "sharpe", min_trades: int = 30) -> Plateau:
         """The cell whose neighbourhood is best: mean minus one standard deviation of a narrow kernel."""
@@ -153,7 +154,9 @@ class Surface:
                 raise UnknownNameError("axis of this surface", name, grid.axes)
             found = np.flatnonzero(grid.axes[name] == value)
             if not found.size:
-                raise InputError(f"{name} has no value {value!r} on this surface: it has {grid.axes[name].tolist()}.")
+                raise InputError(
+                    f"{name} has no value {value!r} on this surface: it has {grid.axes[name].tolist()}."
+                )
             place[list(grid.axes).index(name)] = int(found[0])
             fixed[name] = axes.pop(name)[found[0]].item()
         metrics = {name: array[tuple(place)] for name, array in self.metrics.items()}
@@ -172,7 +175,9 @@ class Surface:
         names = list(grid.axes)
         ix, iy = names.index(x), names.index(y)
         others = tuple(i for i in range(len(names)) if i not in (ix, iy))
-        values = np.transpose(self[metric], (iy, ix, *others)).reshape(len(grid.axes[y]), len(grid.axes[x]), -1)
+        values = np.transpose(self[metric], (iy, ix, *others)).reshape(
+            len(grid.axes[y]), len(grid.axes[x]), -1
+        )
         empty = np.isnan(values).all(axis=-1)
         reduced = _REDUCERS[reduce](np.where(empty[..., None], 0.0, values), axis=-1)
         return np.where(empty, np.nan, reduced)

@@ -84,7 +84,9 @@ def sweep(
     found, execution = find_strategy(strategy), execution or Execution()
     cells = found.grid() if cells is None else cells
     if cells.space.owner != found.name:
-        raise InputError(f"the cells belong to {cells.space.owner}, not to {found.name}: make them with its own space.")
+        raise InputError(
+            f"the cells belong to {cells.space.owner}, not to {found.name}: make them with its own space."
+        )
     values = np.full((len(METRICS), *cells.shape), np.nan)
     done = dict(checkpoint.load()) if checkpoint else {}
     bar = _bar(found.name, cells.size, progress)
@@ -97,7 +99,9 @@ def sweep(
                 try:
                     part_values = _sweep_part(prepare(found, candles, part, execution), pool, bar)
                 except Exception as error:
-                    error.add_note(f"while sweeping part {number} of {found.name}: {json.dumps(part.to_json())[:400]}")
+                    error.add_note(
+                        f"while sweeping part {number} of {found.name}: {json.dumps(part.to_json())[:400]}"
+                    )
                     raise
                 if checkpoint:
                     checkpoint.save(number, part_values)

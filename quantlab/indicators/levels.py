@@ -56,5 +56,5 @@ def resistance(
     tolerance: np.ndarray,
     strength: int = 2,
 ) -> np.ndarray:
-    """Price of the latest resistance level: `support` of the mirrored prices; known at the close of its bar."""
+    """Price of the latest resistance level, `support` mirrored; known at the close of its bar."""
     return -support(-np.asarray(high), lookback, min_touches, tolerance, strength)

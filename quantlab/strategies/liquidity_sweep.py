@@ -1,4 +1,4 @@
-"""Liquidity sweep: stops are hunted through an obvious level, price closes back inside, trade against the pierce.
+"""Liquidity sweep: stops are hunted through an obvious level, price closes back inside, trade the return.
 
 Resting stops collect beyond a level that many can see. A bar that runs through it on high volume and is
 rejected has taken that liquidity; what drove it is spent.
@@ -70,7 +70,9 @@ def signals(candles: Columns, p: Params) -> Signals:
     stop = p.stop_atr * atr
     return Signals(
         long=all_of(_rejected(below, candles.close, floor, p.rejection_bars), body >= p.reversal_size * atr),
-        short=all_of(_rejected(above, -candles.close, -ceiling, p.rejection_bars), -body >= p.reversal_size * atr),
+        short=all_of(
+            _rejected(above, -candles.close, -ceiling, p.rejection_bars), -body >= p.reversal_size * atr
+        ),
         stop=stop,
         target=p.reward_risk * stop,
         max_holding=p.max_holding,

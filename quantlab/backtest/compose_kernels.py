@@ -1,0 +1,148 @@
+"""Numba kernels that turn the trades of a cell into its metrics; `metrics.py` has the formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from quantlab.backtest.metric_kernels import break_even, tail
+from quantlab.backtest.record import (
+    DAY,
+    DRAWDOWN,
+    FEES,
+    HELD,
+    LOG,
+    MARK0,
+    MARKS,
+    MAX,
+    MIN,
+    NOTIONAL,
+    OPEN,
+    RATIO,
+    REASON,
+    SIDE,
+    SIZE,
+    STOP_REL,
+    M,
+)
+
+
+@njit(cache=True, nogil=True)
+def daily(memo, marks, taken, days, returns):
+    """Returns of the days on which equity could move, and the longest time under water.
+
+    Two trades that share a day share its return. Returns ``(number of returns, longest [days])``;
+    all other days returned exactly zero.
+    """
+    filled, equity, base, day = 0, 1.0, 1.0, -1
+    top, under, longest = 1.0, -1, 0
+    for slot in taken:
+        first = memo.i[slot, DAY]
+        open_days = memo.i[slot, MARKS]
+        j = 0 if day < 0 or day == first else -1
+        while j < open_days:
+            value = equity if j < 0 else equity * marks[memo.i[slot, MARK0] + j]
+            closed = day if j < 0 else first + j
+            returns[filled] = value / base - 1.0
+            filled += 1
+            base = value
+            if value < top:
+                under = closed if under < 0 else under
+            else:
+                longest = max(longest, closed - under if under >= 0 else 0)
+                top, under = value, -1
+            j += 1
+        day = first + open_days
+        equity *= memo.f[slot, M]
+    if day >= 0:
+        returns[filled] = equity / base - 1.0
+        filled += 1
+        if equity < top:
+            under = day if under < 0 else under
+        else:
+            longest = max(longest, day - under if under >= 0 else 0)
+            under = -1
+    return filled, max(longest, days - under if under >= 0 else 0)
+
+
+@njit(cache=True, nogil=True)
+def moments(returns, size, days):
+    """Mean, standard deviation (ddof 1) and mean squared loss of daily returns, zeros included."""
+    total, squares, below = 0.0, 0.0, 0.0
+    for j in range(size):
+        value = returns[j]
+        total += value
+        squares += value * value
+        below += value * value if value < 0.0 else 0.0
+    mean = total / days
+    spread = np.sqrt(max(squares - total * mean, 0.0) / (days - 1)) if days > 1 else 0.0
+    return mean, spread, below / days
+
+
+@njit(cache=True, nogil=True)
+def path_figures(span, memo, taken, out):
+    """Figures of the equity path and of activity; returns final equity and mean signed exposure."""
+    equity, peak, drawdown = 1.0, 1.0, 0.0
+    held, weight, turnover, fees = 0, 0.0, 0.0, 0.0
+    for slot in taken:
+        drawdown = min(drawdown, memo.f[slot, DRAWDOWN], equity * memo.f[slot, MIN] / peak - 1.0)
+        peak = max(peak, equity * memo.f[slot, MAX])
+        held += memo.i[slot, HELD]
+        weight += memo.f[slot, SIZE] * memo.i[slot, HELD]
+        turnover += memo.f[slot, NOTIONAL]
+        fees += equity * memo.f[slot, FEES]
+        equity *= memo.f[slot, M]
+    growth = equity ** (1.0 / span.years) - 1.0 if equity > 0.0 else -1.0
+    out[0], out[1], out[5] = equity - 1.0, growth, drawdown
+    out[4] = growth / -drawdown if drawdown < 0.0 else np.nan
+    out[14], out[15], out[16] = held / span.bars, turnover / span.years, fees
+    return weight / span.bars
+
+
+@njit(cache=True, nogil=True)
+def trade_figures(span, memo, taken, work, out):
+    """Figures of the closed trades."""
+    trades, wins, gross_wins, losses, equity = 0, 0, 0, 0, 1.0
+    won, lost, won_return, lost_return, total, logs = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for slot in taken:
+        change = memo.f[slot, M] - 1.0
+        if memo.i[slot, REASON] != OPEN:
+            side, ratio = memo.i[slot, SIDE], memo.f[slot, RATIO]
+            work.ratio[trades] = ratio * side
+            work.stop_rel[trades] = memo.f[slot, STOP_REL]
+            logs += memo.f[slot, LOG]
+            trades += 1
+            total += change
+            gross_wins += 1 if side * (ratio - 1.0) > 0.0 else 0
+            if change > 0.0:
+                wins += 1
+                won += equity * change
+                won_return += change
+            elif change < 0.0:
+                losses += 1
+                lost -= equity * change
+                lost_return += change
+        equity *= memo.f[slot, M]
+    out[7] = trades
+    out[8] = wins / trades if trades else np.nan
+    out[9] = gross_wins / trades if trades else np.nan
+    out[10] = won / lost if lost > 0.0 else np.nan
+    out[11] = total / trades if trades else np.nan
+    out[12] = won_return / wins if wins else np.nan
+    out[13] = lost_return / losses if losses else np.nan
+    out[19] = break_even(work.ratio, work.stop_rel, trades, logs, span.fraction, span.risk, span.leverage)
+
+
+@njit(cache=True, nogil=True)
+def compose(span, memo, marks, taken, work, out):
+    """Write the metrics of the trades in the slots `taken` into `out`, in the order of `METRICS`."""
+    filled, longest = daily(memo, marks, taken, span.days, work.returns)
+    mean, spread, below = moments(work.returns, filled, span.days)
+    weight = path_figures(span, memo, taken, out)
+    trade_figures(span, memo, taken, work, out)
+    annual = np.sqrt(span.days_per_year)
+    out[2] = mean / spread * annual if spread > 0.0 else np.nan
+    out[3] = mean * annual / np.sqrt(below) if below > 0.0 else np.nan
+    out[6] = longest
+    out[17], out[18] = tail(work.returns, filled, span.days)
+    out[20] = np.sqrt(span.days) * (mean - weight * span.market_mean) / spread if spread > 0.0 else np.nan

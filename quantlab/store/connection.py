@@ -1,4 +1,4 @@
-"""Connections to the database, embedded or by DSN: one per call, whatever happened to the server meanwhile."""
+"""Connections to the database, embedded or by DSN: one per call, whatever happened to the server."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ class Connections:
         version = connection.info.server_version
         if version < _LEAST_SERVER * 10_000:
             raise StoreVersionError(
-                f"quantlab needs PostgreSQL {_LEAST_SERVER} or later, the server is {version // 10_000}: upgrade "
-                "it, or unset QUANTLAB_DSN to use the embedded one."
+                f"quantlab needs PostgreSQL {_LEAST_SERVER} or later, the server is {version // 10_000}: "
+                "upgrade it, or unset QUANTLAB_DSN to use the embedded one."
             )
 
 

@@ -224,8 +224,8 @@ class EmbeddedServer:
             raise StoreVersionError(
                 f"the data in {self.data} is of PostgreSQL {theirs}, the installed programs are of {ours}. "
                 f"Upgrade it: make NEW with `'{new}/initdb' -D NEW {_INITDB}`, then "
-                f"`'{new}/pg_upgrade' -b '{old}' -B '{new}' -d '{self.data}' -D NEW -U quantlab`, then put NEW in "
-                "its place."
+                f"`'{new}/pg_upgrade' -b '{old}' -B '{new}' -d '{self.data}' -D NEW -U quantlab`, then put "
+                "NEW in its place."
             )
 
     def _clear_the_way(self, account: Account | None, folder: Path, alive: int) -> None:

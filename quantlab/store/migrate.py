@@ -115,6 +115,7 @@ def _check(done: dict[int, tuple[str, str]], steps: Sequence[Migration]) -> None
             )
         if known[number].sha256 != digest:
             raise StoreVersionError(
-                f"schema step {known[number].name} differs from the one that made this database ({digest[:12]}, "
-                f"now {known[number].sha256[:12]}): restore the file; changes belong into a new step."
+                f"schema step {known[number].name} differs from the one that made this database "
+                f"({digest[:12]}, now {known[number].sha256[:12]}): restore the file; changes "
+                "belong into a new step."
             )

@@ -57,9 +57,9 @@ def prepare(folder: Path, uid: int, gid: int) -> None:
     found = os.lstat(folder)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
         raise StoreUnavailableError(
-            f"the embedded server's socket needs a directory of uid {uid} with mode 0700, but {folder} belongs "
-            f"to uid {found.st_uid} with mode {stat.filemode(found.st_mode)}: remove it, or use a shorter "
-            "QUANTLAB_HOME."
+            f"the embedded server's socket needs a directory of uid {uid} with mode 0700, but {folder} "
+            f"belongs to uid {found.st_uid} with mode {stat.filemode(found.st_mode)}: remove it, or use a "
+            "shorter QUANTLAB_HOME."
         )
 
 

@@ -68,6 +68,7 @@ def walk_forward(section: Section, key: str) -> str:
     from quantlab.figures.bars import walk_forward as figure
 
     folds = section.folds
+    same = _same_in_all([fold["params"] for fold in folds if fold["params"] is not None])
     train = [fold["in_sample_sharpe"] for fold in folds]
     test = [fold["out_of_sample_sharpe"] for fold in folds]
     table = great_table(
@@ -77,16 +78,17 @@ def walk_forward(section: Section, key: str) -> str:
             "Sharpe in training": [metric_text("sharpe", v) for v in train],
             "Sharpe traded": [metric_text("sharpe", v) for v in test],
             "trades": [metric_text("trades", fold["trades"]) for fold in folds],
-            "parameters": [_params_text(fold["params"]) for fold in folds],
+            "what was chosen": [_choice_text(fold["params"], same) for fold in folds],
         },
         f"{key}-walk-forward",
-        left=("trained on", "traded on", "parameters"),
+        left=("trained on", "traded on", "what was chosen"),
     )
     labels = [date(fold["test_first_ms"]) for fold in folds]
     chart = _chart(
         figure(labels, np.array(train), np.array(test), metric="sharpe"), f"{key}-walk-forward-chart"
     )
-    return _block("Walk-forward with refit", chart + table, section.walk_forward_note)
+    held = _paragraph(f"In every window: {_params_text(same)}." if same else "", "note")
+    return _block("Walk-forward with refit", chart + table + held, section.walk_forward_note)
 
 
 def surface(section: Section, key: str) -> str:
@@ -112,7 +114,7 @@ def cell(section: Section, key: str) -> str:
         parts.append("<h4>All its figures</h4>" + _pairs(chosen.metrics))
     if chosen.neighbours is not None and len(chosen.neighbours):
         columns = text_columns(chosen.neighbours)
-        parts.append(f"<h4>Neighbours, one step away</h4>{long_table(columns, left=())}")
+        parts.append(f"<h4>Neighbours, one step away</h4>{long_table(columns, left=('parameter',))}")
     return _block("Chosen cell", "".join(parts), chosen.note)
 
 
@@ -178,7 +180,7 @@ def _plane(plane: Plane, key: str) -> str:
     from quantlab.figures.heatmap import heatmap
     from quantlab.figures.svg import heatmap_svg
 
-    title = f"{metric_style(plane.metric).label}: best over all other parameters"
+    title = f"{metric_style(plane.metric).label}, {plane.title}"
     shared: dict[str, Any] = {"x_label": plane.x_label, "y_label": plane.y_label, "metric": plane.metric}
     shared |= {"marks": plane.marks, "title": title}
     figure = heatmap(plane.z, plane.x, plane.y, hover=plane.hover, **shared)
@@ -251,9 +253,19 @@ def _span(fold: Mapping[str, Any], part: str) -> str:
     return f"{date(fold[f'{part}_first_ms'])} to {date(fold[f'{part}_last_ms'])}"
 
 
-def _params_text(params: Mapping[str, Any] | None) -> str:
+def _same_in_all(choices: list[Mapping[str, Any]]) -> dict[str, Any]:
+    if len(choices) < 2:
+        return {}
+    return {n: v for n, v in choices[0].items() if all(choice.get(n) == v for choice in choices)}
+
+
+def _choice_text(params: Mapping[str, Any] | None, same: Mapping[str, Any]) -> str:
     if params is None:
         return "nothing traded enough: flat"
+    return _params_text({n: v for n, v in params.items() if n not in same}) or "as below"
+
+
+def _params_text(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {param_text(value)}" for name, value in params.items())
 
 

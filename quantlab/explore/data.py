@@ -17,7 +17,7 @@ from quantlab.figures.slices import Profile
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """One metric over two parameters, the best over all others.
+    """One metric over two parameters.
 
     Parameters
     ----------
@@ -27,6 +27,8 @@ class Plane:
         Parameter values.
     x_label, y_label : str
     metric : str
+    title : str
+        What was done with all other parameters.
     marks : sequence of (x value, y value, label)
         E.g. "peak" and "plateau".
     note : str
@@ -41,6 +43,7 @@ class Plane:
     x_label: str
     y_label: str
     metric: str
+    title: str = "best over all other parameters"
     marks: Sequence[Mark] = ()
     note: str = ""
     hover: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -160,7 +163,7 @@ class Section:
         Walk-forward windows: keys of `quantlab.validation.walkforward.Fold`.
     walk_forward_note : str
     planes : sequence of Plane
-        The first is drawn large.
+        E.g. the best over all other parameters, and the plane through the chosen cell.
     cell : ChosenCell, optional
     curve : EquityCurve, optional
     fills : mapping of fill assumption to mapping of metric to float

@@ -159,8 +159,10 @@ def _row(tag: str, texts: Iterable[str], sides: Sequence[str]) -> str:
 def _cell(name: str, value: Any) -> str:
     if name in METRICS or name == "score":
         return metric_text(name, value)
-    if isinstance(value, (str, bool)) or value is None:
-        return MISSING_TEXT if value is None else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    if isinstance(value, str) or value is None:
+        return value or MISSING_TEXT
     if hasattr(value, "strftime"):
         return str(value.strftime("%Y-%m-%d %H:%M"))
     return number_text(value)

@@ -152,9 +152,9 @@ def _plane(rng: np.random.Generator) -> Plane:
         "pierce_depth (fraction)",
         "volume_spike (x mean)",
         "sharpe",
-        marks,
-        "The peak stands alone; the plateau was chosen.",
-        {"trades": np.round(300 * hill + 20)},
+        marks=marks,
+        note="The peak stands alone; the plateau was chosen.",
+        hover={"trades": np.round(300 * hill + 20)},
     )
 
 

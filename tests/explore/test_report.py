@@ -139,7 +139,12 @@ def test_another_value_gives_other_bytes(text):
 def test_hostile_names_stay_text():
     section = sample_section(500, 20, False)
     plane = replace(
-        section.planes[0], x_label=HOSTILE, y_label=HOSTILE, marks=((0.001, 1.5, HOSTILE),), note=HOSTILE
+        section.planes[0],
+        x_label=HOSTILE,
+        y_label=HOSTILE,
+        marks=((0.001, 1.5, HOSTILE),),
+        title=HOSTILE,
+        note=HOSTILE,
     )
     profile = (HOSTILE, *section.cell.profiles[0][1:])
     cell = replace(
@@ -263,7 +268,7 @@ def test_columns_are_written_by_their_metric():
         "stop": ["0.0005"],
         "net profit": ["−12.3%"],
         "Sharpe": ["–"],
-        "ok": ["True"],
+        "ok": ["yes"],
     }
 
 

@@ -1,0 +1,97 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from quantlab.backtest.engine import run_cell
+from quantlab.backtest.sweep import sweep
+from quantlab.errors import InputError
+from quantlab.explore.report import ReportData, render
+from quantlab.explore.section import section
+from quantlab.market.sample import sample_candles
+from quantlab.strategies import get
+from quantlab.validation.gate import Gate, validate
+
+GRIDS = {
+    "sma_cross": {"fast": [10, 20, 40], "slow": [60, 100, 160]},
+    "liquidity_sweep": {
+        "pierce_depth": [0.0005, 0.002],
+        "stop_atr": [1.0, 1.5, 2.0],
+        "reward_risk": [1.5, 3.0],
+    },
+}
+
+
+def judged(name, **changes):
+    strategy, candles = get(name), sample_candles()[:6_000]
+    surface = sweep(strategy, candles, strategy.space.grid(**GRIDS[name]), progress=False)
+    verdict = validate(surface, candles, gate=replace(Gate(folds=2), **changes), progress=False)
+    return verdict, surface, candles, run_cell(strategy, candles, verdict.cell.params, surface.execution)
+
+
+@pytest.fixture(scope="module")
+def cross():
+    return judged("sma_cross")
+
+
+def test_shows_what_the_gate_judged(cross):
+    verdict, _, candles, run = cross
+    made = section(*cross, commands=["quantlab research"], provenance={"configuration": "abc"})
+    assert made.approved == verdict.approved
+    assert made.reasons == verdict.reasons
+    assert [row.name for row in made.evidence] == [test.title for test in verdict.evidence.tests]
+    assert made.cell.params == verdict.cell.params
+    assert made.cell.metrics["sharpe"] == pytest.approx(run.metrics["sharpe"], rel=1e-9)
+    assert len(made.trades) == len(run.trades)
+    assert made.provenance["candles"] == candles.fingerprint
+    assert made.provenance["configuration"] == "abc"
+    np.testing.assert_array_equal(made.curve.equity, run.equity)
+
+
+def test_the_plane_is_the_surface_and_frames_the_chosen_cell(cross):
+    verdict, surface, _, _ = cross
+    (plane,) = section(*cross).planes  # two parameters: one plane holds everything
+    expected = np.where(surface["trades"] >= 30, surface["sharpe"], np.nan)
+    x, y = plane.x_label.split()[0], plane.y_label.split()[0]
+    np.testing.assert_array_equal(plane.z, expected.T if (x, y) == ("fast", "slow") else expected)
+    assert (verdict.cell.params[x], verdict.cell.params[y], "chosen") in plane.marks
+
+
+def test_profiles_run_through_the_chosen_cell(cross):
+    verdict, surface, _, _ = cross
+    for name, values, scores, chosen, _ in section(*cross).cell.profiles:
+        assert scores[values.index(chosen)] == surface["sharpe"][verdict.cell.index]
+        assert chosen == verdict.cell.params[name]
+
+
+def test_a_third_parameter_adds_the_plane_through_the_cell():
+    judgement = judged("liquidity_sweep", min_trades=5)
+    verdict, surface, _, _ = judgement
+    best, through = section(*judgement, plane=("stop_atr", "reward_risk")).planes
+    assert best.z.shape == through.z.shape == (2, 3)
+    assert (through.z <= best.z)[np.isfinite(through.z)].all()
+    column = through.x.index(verdict.cell.params["stop_atr"])
+    row = through.y.index(verdict.cell.params["reward_risk"])
+    if surface["trades"][verdict.cell.index] >= 5:
+        assert through.z[row, column] == surface["sharpe"][verdict.cell.index]
+
+
+def test_a_search_without_enough_trades_is_still_shown():
+    judgement = judged("liquidity_sweep", min_trades=5_000)
+    made = section(*judgement)
+    assert not made.approved
+    assert "No cell traded often enough" in made.cell.note
+    assert np.isnan(made.planes[0].z).all()
+    assert "too few trades" in render(ReportData((made,)))
+
+
+def test_renders_the_same_bytes_again(cross):
+    assert render(ReportData((section(*cross),))) == render(ReportData((section(*cross),)))
+
+
+def test_refuses_another_run_or_other_candles(cross):
+    verdict, surface, candles, run = cross
+    with pytest.raises(InputError, match="the candles' fingerprint"):
+        section(verdict, surface, candles[:-1], run)
+    with pytest.raises(InputError, match="the run's parameters"):
+        section(verdict, surface, candles, replace(run, params={"fast": 1}))

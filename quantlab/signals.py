@@ -168,9 +168,8 @@ def _after_warmup(function: SignalFunction, warmup: Warmup) -> SignalFunction:
     @functools.wraps(function)
     def signals(candles: Any, p: Params) -> Signals:
         decided = function(candles, p)
-        ready = (
-            np.arange(candles.close.size) >= np.asarray(warmup({name: getattr(p, name) for name in p})) - 1
-        )
+        first = np.asarray(warmup({name: getattr(p, name) for name in p})) - 1
+        ready = (np.arange(candles.close.size) >= first) & ~np.isnan(candles.close)
         return dataclasses.replace(decided, long=_and(decided.long, ready), short=_and(decided.short, ready))
 
     return signals

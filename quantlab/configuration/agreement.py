@@ -1,4 +1,4 @@
-"""Replay on the second engine: a configuration is exported only if two engines tell the same story."""
+"""Replay on the second engine: a configuration may be traded only if two engines tell the same story."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from quantlab.backtest.trades import Run
+from quantlab.configuration.nulls import stated
 from quantlab.errors import IntegrityError
 
 TOLERANCE = 1e-9
@@ -29,42 +30,46 @@ def compare(kernel: Run, replay: Run) -> dict[str, Any]:
     Returns
     -------
     dict
-        The section ``validation.replay``: engines, trades, max_difference, tolerance, agreed.
+        The section ``validation.replay``. ``agreed`` is False at the first difference, which is named in
+        ``first_difference``; the reader then refuses the document.
 
     Raises
     ------
     IntegrityError
-        The runs are of different cells, or they differ; names the first trade (or bar) at fault.
+        The runs are of different cells, rules or candles.
     """
-    if (kernel.strategy, dict(kernel.params), kernel.execution) != (
-        replay.strategy,
-        dict(replay.params),
-        replay.execution,
-    ):
-        raise IntegrityError(
-            f"two engines can only agree on one cell, got {kernel.strategy} {dict(kernel.params)} and "
-            f"{replay.strategy} {dict(replay.params)}, or other execution rules."
-        )
+    cells = [(run.strategy, dict(run.params), run.execution, len(run.equity)) for run in (kernel, replay)]
+    if cells[0] != cells[1]:
+        raise IntegrityError(f"two engines can only agree on one cell, got {cells[0]} and {cells[1]}.")
+    fault, largest = _difference(kernel, replay)
+    return stated(
+        {
+            "engines": list(ENGINES),
+            "trades": len(kernel.trades),
+            "max_difference": None if fault else largest,
+            "tolerance": TOLERANCE,
+            "agreed": fault is None,
+            "first_difference": fault,
+        },
+        {"first_difference": "none was found", "max_difference": "the engines disagree"},
+    )
+
+
+def _difference(kernel: Run, replay: Run) -> tuple[str | None, float]:
+    """The first fault, if any, and the largest difference."""
     a, b = kernel.trades, replay.trades
-    if len(a) != len(b) or len(kernel.equity) != len(replay.equity):
-        raise IntegrityError(
-            f"the {ENGINES[0]} made {len(a)} trades on {len(kernel.equity)} bars, the {ENGINES[1]} {len(b)} "
-            f"on {len(replay.equity)}: do not trade this; report the cell {dict(kernel.params)}."
-        )
-    for name in a.dtype.names or ():
-        apart = _apart(name, a[name], b[name])
-        _refuse(apart > (0.0 if name in _EXACT else TOLERANCE), "trade", name, a[name], b[name])
-    equity = np.abs(kernel.equity - replay.equity)
-    _refuse(~(equity <= TOLERANCE), "bar", "equity", kernel.equity, replay.equity)
-    differences = [_apart(name, a[name], b[name]) for name in a.dtype.names or ()]
-    largest = max((float(d.max()) for d in (*differences, equity) if d.size), default=0.0)
-    return {
-        "engines": list(ENGINES),
-        "trades": len(a),
-        "max_difference": largest,
-        "tolerance": TOLERANCE,
-        "agreed": True,
-    }
+    if len(a) != len(b):
+        return f"{len(a)} trades on the {ENGINES[0]}, {len(b)} on the {ENGINES[1]}", np.inf
+    largest = 0.0
+    columns = [("trade", name, a[name], b[name]) for name in a.dtype.names or ()]
+    for kind, name, x, y in [*columns, ("bar", "equity", kernel.equity, replay.equity)]:
+        apart = _apart(name, x, y)
+        differs = apart > (0.0 if name in _EXACT else TOLERANCE)
+        if differs.any():
+            i = int(np.argmax(differs))
+            return f"{name} of {kind} {i}: {x[i]} on the {ENGINES[0]}, {y[i]} on the {ENGINES[1]}", np.inf
+        largest = max(largest, float(apart.max(initial=0.0)))
+    return None, largest
 
 
 def _apart(name: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -74,12 +79,3 @@ def _apart(name: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
     apart = np.abs(x - y) / np.where(scale > 0.0, scale, 1.0)
     apart[np.isnan(x) & np.isnan(y)] = 0.0
     return np.nan_to_num(apart, nan=np.inf)
-
-
-def _refuse(differs: np.ndarray, kind: str, name: str, a: np.ndarray, b: np.ndarray) -> None:
-    if differs.any():
-        i = int(np.argmax(differs))
-        raise IntegrityError(
-            f"the two engines differ in {name} of {kind} {i}: {a[i]} and {b[i]}; "
-            "do not trade this and report the cell."
-        )

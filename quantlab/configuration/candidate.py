@@ -58,7 +58,7 @@ def candidate(
     Raises
     ------
     IntegrityError
-        The two engines differ in a trade, or the parts are not of one run.
+        The parts are not of one run.
     """
     strategy, rules, params = surface.strategy, surface.execution, dict(verdict.cell.params)
     gate = verdict.evidence.gate

@@ -63,7 +63,7 @@ def validate(document: Mapping[str, Any]) -> None:
     errors = sorted(
         _validator().iter_errors(document), key=lambda error: [str(key) for key in error.absolute_path]
     )
-    faults = [f"{error.json_path}: {error.message[:200]} ({_remedy(error.validator)})" for error in errors]
+    faults = [f"{error.json_path}: {_short(error.message)} ({_remedy(error.validator)})" for error in errors]
     faults = faults or [*_null_faults(document, "$"), *_date_faults(document), *_parameter_faults(document)]
     if faults:
         more = f" And {len(faults) - _SHOWN} more." if len(faults) > _SHOWN else ""
@@ -106,6 +106,10 @@ def _validator() -> Draft202012Validator:
     from jsonschema import Draft202012Validator
 
     return Draft202012Validator(load())
+
+
+def _short(message: str) -> str:
+    return message if len(message) <= 200 else f"{message[:60]} … {message[-130:]}"
 
 
 def _remedy(keyword: Any) -> str:

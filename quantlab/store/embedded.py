@@ -45,7 +45,7 @@ _OPTIONS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-_INITDB = "-U quantlab -A trust -E UTF8 --no-locale --no-instructions"
+_INITDB = "-U quantlab -A trust -E UTF8 --no-locale --data-checksums --no-instructions"
 _PATIENCE_S = 60.0  # for a server that answers but refuses; a recovery is waited for as long as it takes
 _LARGEST_LOG = 4 << 20
 
@@ -189,7 +189,7 @@ class EmbeddedServer:
         account = Account.choose(self.data)
         if not self.data.exists():
             self._initialise(account, lock)
-        self._check_version()
+        self._check_version(account)
         folder = socket_folder(self.root)
         prepare(folder, *((account.uid, account.gid) if account else (os.geteuid(), os.getegid())))
         seen = self.log.stat().st_size
@@ -216,14 +216,15 @@ class EmbeddedServer:
         os.fsync(directory)
         os.close(directory)
 
-    def _check_version(self) -> None:
+    def _check_version(self, account: Account | None) -> None:
         programs = folders()
         ours, theirs = max(programs), int((self.data / "PG_VERSION").read_text())
         if theirs != ours:
+            whom = f", as the account {account.name}" if account else ""
             new, old = programs[ours], programs.get(theirs, f"<programs of PostgreSQL {theirs}>")
             raise StoreVersionError(
                 f"the data in {self.data} is of PostgreSQL {theirs}, the installed programs are of {ours}. "
-                f"Upgrade it: make NEW with `'{new}/initdb' -D NEW {_INITDB}`, then "
+                f"Upgrade it{whom}: make NEW with `'{new}/initdb' -D NEW {_INITDB}`, then "
                 f"`'{new}/pg_upgrade' -b '{old}' -B '{new}' -d '{self.data}' -D NEW -U quantlab`, then put "
                 "NEW in its place."
             )

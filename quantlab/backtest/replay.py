@@ -56,7 +56,7 @@ def replay(
     ------
     InputError
         An unknown or impossible parameter, a cell that breaks a constraint, `Risk` sizing without a stop,
-        a holding limit that changes over time, or `start` or `live_window` out of range.
+        a holding limit below a bar or changing over time, or `start` or `live_window` out of range.
     """
     strategy, execution = find_strategy(strategy), execution or Execution()
     _check_range("start", start, 0, len(candles))
@@ -115,6 +115,8 @@ def _holding_limit(signals: Signals, name: str) -> int | None:
         raise InputError(
             f"`max_holding` of {name} must not change over time, got {limits[:5].tolist()} bars."
         )
+    if not limits[0] >= 1:
+        raise InputError(f"`max_holding` of {name} must be at least 1 bar, got {limits[0]:g}.")
     return int(limits[0])
 
 

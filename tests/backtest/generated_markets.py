@@ -136,7 +136,7 @@ def scripts(draw: st.DrawFn, candles: Candles, entry_rows: int = 1, exit_rows: i
     def maybe(build: Any, *args: Any) -> np.ndarray | None:
         return build(*args) if draw(st.booleans()) else None
 
-    limits = st.integers(0, 12)
+    limits = st.integers(1, 12)
     return Script(
         candles.timestamps,
         long=flags(entry_rows, draw(st.booleans())),

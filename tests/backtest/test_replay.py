@@ -383,13 +383,15 @@ def test_a_cell_that_breaks_a_constraint_is_refused() -> None:
         replay(strategy, candles_of([FLAT] * 3), {"fast": 7})
 
 
-def test_a_holding_limit_that_changes_over_time_is_refused() -> None:
+def test_an_impossible_holding_limit_is_refused() -> None:
     candles = candles_of([FLAT] * 3)
     strategy = Strategy(
         "restless", Space(Int("a", 0, 1, 0)), lambda c, p: Signals(max_holding=np.arange(len(c))), lambda p: 0
     )
     with pytest.raises(InputError, match="change over time"):
         replay(strategy, candles, {})
+    with pytest.raises(InputError, match="at least 1 bar"):
+        play([FLAT] * 3, long=0, hold=0)
 
 
 def test_live_replay_finds_a_strategy_that_looks_ahead() -> None:

@@ -185,7 +185,10 @@ def _plane(plane: Plane, key: str) -> str:
     shared |= {"marks": plane.marks, "title": title}
     figure = heatmap(plane.z, plane.x, plane.y, hover=plane.hover, **shared)
     static = heatmap_svg(plane.z, plane.x, plane.y, **shared)
-    note = "Grey: undefined (no cell with enough trades, or a constraint forbids it). " + plane.note
+    grey = (
+        "" if np.isfinite(plane.z).all() else "Grey: undefined (too few trades, or a constraint forbids it). "
+    )
+    note = grey + plane.note
     return f"{_chart(figure, key)}<noscript>{static}</noscript>{_paragraph(note.strip(), 'note')}"
 
 

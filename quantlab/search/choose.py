@@ -1,0 +1,109 @@
+"""From what a caller says to what a search uses: the narrowed space and the sampler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from quantlab.errors import InputError, UnknownNameError
+from quantlab.search.grid import GridSampler
+from quantlab.search.random import RandomSampler
+from quantlab.search.sampler import Factory, Sampler
+from quantlab.search.tpe import TPESampler
+from quantlab.signals import Strategy
+from quantlab.space import Choice, Grid, Parameter, Space
+
+SAMPLERS: dict[str, Factory] = {"random": RandomSampler, "tpe": TPESampler}
+"""Samplers by name; ``"grid"`` is known besides."""
+
+Bounds = Mapping[str, Any]
+
+
+def narrow(space: Space, bounds: Bounds) -> Space:
+    """The part of `space` within `bounds`.
+
+    Parameters
+    ----------
+    space : Space
+    bounds : mapping
+        Per parameter ``(low, high)``, for a choice the options kept, or one value that fixes it.
+
+    Raises
+    ------
+    UnknownNameError
+        A parameter or option does not exist.
+    InputError
+        A bound lies outside the space, or low > high.
+    """
+    for name in bounds:
+        space[name]
+    parameters = [
+        _narrowed(p, bounds[p.name], space.owner) if p.name in bounds else p for p in space.parameters
+    ]
+    return Space(*parameters, constraints=space.constraints, owner=space.owner)
+
+
+def _narrowed(parameter: Parameter, given: Any, owner: str) -> Parameter:
+    values = parameter.check(np.atleast_1d(np.asarray(given)), owner).tolist()
+    if isinstance(parameter, Choice):
+        default = parameter.default if parameter.default in values else values[0]
+        return replace(parameter, options=tuple(values), default=default)
+    if len(values) > 2:
+        raise InputError(f"bounds of `{parameter.name}` are (low, high) or one value, got {given!r}.")
+    low, high = values[0], values[-1]
+    return replace(parameter, low=low, high=high, default=min(max(parameter.default, low), high))
+
+
+def make_sampler(given: str | Grid | Factory, strategy: Strategy, space: Space, seed: int) -> Sampler:
+    """A fresh sampler over `space`.
+
+    Parameters
+    ----------
+    given : str, Grid or callable ``(space, seed) -> Sampler``
+        ``"grid"`` is the reference grid of the strategy, as far as it lies in `space`; a Grid is
+        searched as it is.
+    strategy : Strategy
+    space : Space
+        The space of the strategy, or a part of it.
+    seed : int
+
+    Raises
+    ------
+    UnknownNameError
+        There is no sampler of that name.
+    """
+    if isinstance(given, Grid):
+        return GridSampler(given)
+    if not isinstance(given, str):
+        return given(space, seed)
+    if given == "grid":
+        return GridSampler(_reference(strategy, space))
+    if given not in SAMPLERS:
+        raise UnknownNameError("sampler", given, [*SAMPLERS, "grid"])
+    return SAMPLERS[given](space, seed)
+
+
+def _reference(strategy: Strategy, space: Space) -> Grid:
+    """The reference grid, cut to `space`; a parameter that `space` fixes has that value."""
+    grid = strategy.grid()
+    axes = {name: _within(space[name], along.tolist()) for name, along in grid.axes.items()}
+    return space.grid(
+        **axes, **{name: _within(space[name], [value])[0] for name, value in grid.fixed.items()}
+    )
+
+
+def _within(parameter: Parameter, values: list[Any]) -> list[Any]:
+    if isinstance(parameter, Choice):
+        inside, fixed = [v for v in values if v in parameter.options], len(parameter.options) == 1
+    else:
+        inside = [v for v in values if parameter.low <= v <= parameter.high]
+        fixed = parameter.low == parameter.high
+    if not inside and not fixed:
+        raise InputError(
+            f"the reference grid has no `{parameter.name}` within the bounds, it has {values}: "
+            "widen them, or hand a grid of your own to `sampler`."
+        )
+    return inside or [parameter.default]

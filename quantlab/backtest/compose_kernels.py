@@ -8,7 +8,9 @@ from numba import njit
 from quantlab.backtest.metric_kernels import break_even, tail
 from quantlab.backtest.record import (
     DAY,
+    DECISION,
     DRAWDOWN,
+    EXIT_BAR,
     FEES,
     HELD,
     LOG,
@@ -84,7 +86,8 @@ def path_figures(span, memo, taken, out):
     """Figures of the equity path and of activity; returns final equity and mean signed exposure."""
     equity, peak, drawdown = 1.0, 1.0, 0.0
     held, weight, turnover, fees = 0, 0.0, 0.0, 0.0
-    for slot in taken:
+    for j in range(taken.size):
+        slot = taken[j]
         drawdown = min(drawdown, memo.f[slot, DRAWDOWN], equity * memo.f[slot, MIN] / peak - 1.0)
         peak = max(peak, equity * memo.f[slot, MAX])
         held += memo.i[slot, HELD]
@@ -92,6 +95,9 @@ def path_figures(span, memo, taken, out):
         turnover += memo.f[slot, NOTIONAL]
         fees += equity * memo.f[slot, FEES]
         equity *= memo.f[slot, M]
+        reversed_at_once = j + 1 < taken.size and memo.i[taken[j + 1], DECISION] + 1 == memo.i[slot, EXIT_BAR]
+        if not reversed_at_once:
+            drawdown, peak = min(drawdown, equity / peak - 1.0), max(peak, equity)
     growth = equity ** (1.0 / span.years) - 1.0 if equity > 0.0 else -1.0
     out[0], out[1], out[5] = equity - 1.0, growth, drawdown
     out[4] = growth / -drawdown if drawdown < 0.0 else np.nan
@@ -142,7 +148,7 @@ def compose(span, memo, marks, taken, work, out):
     trade_figures(span, memo, taken, work, out)
     annual = np.sqrt(span.days_per_year)
     out[2] = mean / spread * annual if spread > 0.0 else np.nan
-    out[3] = mean * annual / np.sqrt(below) if below > 0.0 else np.nan
+    out[3] = mean * annual / np.sqrt(below) if below > 0.0 and span.days > 1 else np.nan
     out[6] = longest
     out[17], out[18] = tail(work.returns, filled, span.days)
     out[20] = np.sqrt(span.days) * (mean - weight * span.market_mean) / spread if spread > 0.0 else np.nan

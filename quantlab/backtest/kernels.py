@@ -99,7 +99,7 @@ def simulate(bars, rules, side, t, stop, target, hold, exit_at, opposite_at, fm,
     cash = 1.0 - side * units * price - units * price * rules.taker
     stop_level, target_level = raw - side * stop, raw + side * target
     due = min(exit_at, opposite_at)
-    last, mark, top = raw, 1.0, 1.0
+    last, mark, top = raw, 1.0, 0.0
     low_mark, high_mark, drawdown = np.inf, -np.inf, 0.0
     first_mark, day = used, bars.day[e]
     reason, leave, inside = OPEN, 0.0, True
@@ -156,15 +156,13 @@ def simulate(bars, rules, side, t, stop, target, hold, exit_at, opposite_at, fm,
 
     fee, filled = 0.0, last
     if reason == OPEN:
+        leave = last
         b = n - 1
         inside = True
     else:
         fee = rules.maker if reason == TARGET else rules.taker
         filled = leave if reason == TARGET else leave * (1.0 - side * rules.slippage)
         mark = cash + side * units * filled - units * filled * fee
-        top = max(top, mark)
-        low_mark, high_mark = min(low_mark, mark), max(high_mark, mark)
-        drawdown = min(drawdown, mark / top - 1.0)
         if path.size > 0:
             path[b] = mark
     fm[M], fm[MIN], fm[MAX], fm[DRAWDOWN] = mark, low_mark, high_mark, drawdown

@@ -140,7 +140,8 @@ def break_even(ratio, stop_rel, size, logs, fraction, risk, leverage):
         else:
             break
         step = cost - value / slope if value > -np.inf else low
-        newton = low < step < high
+        crawls = abs(step - cost) <= CLOSE_ENOUGH and abs(value) > CLOSE_ENOUGH * 100.0 * size
+        newton = low < step < high and not crawls
         if not newton:
             step = 0.5 * (low + high)
         moved, cost = abs(step - cost), step

@@ -14,9 +14,10 @@ OPEN, STOP, TARGET, TIME, SIGNAL, RUIN = range(6)
 """Why a trade ended; the numbers of `trades.REASONS`."""
 
 M, MIN, MAX, DRAWDOWN, FEES, NOTIONAL, RATIO, SIZE, STOP_REL, ENTRY, EXIT, UNITS, LOG = range(13)
-"""Floats of a record: multiplier at the exit; its least and greatest mark; deepest drawdown inside; fees
-and notional of all fills; raw exit / raw entry; signed notional at entry; stop distance / raw entry; the
-two fill prices; units per unit of equity; log of the multiplier before costs (NaN if there is none)."""
+"""Floats of a record: multiplier at the exit; least and greatest mark at a close before it and the
+deepest drawdown among these; fees and notional of all fills; raw exit / raw entry; signed notional at
+entry; stop distance / raw entry; the two fill prices; units per unit of equity; log of the multiplier
+before costs (NaN if there is none)."""
 
 EXIT_BAR, REASON, HELD, MARK0, MARKS, REVERSES, DECISION, SIDE, DAY, NEXT = range(10)
 """Integers of a record: exit bar (-1: could not be entered); reason; bars held; where its daily marks

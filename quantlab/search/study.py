@@ -23,8 +23,9 @@ from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.search.choose import Bounds, make_sampler, narrow
 from quantlab.search.sampler import Factory, Proposal, Sampler, Seen, allowed
-from quantlab.signals import Strategy, find_strategy
+from quantlab.signals import Strategy
 from quantlab.space import Grid, Points
+from quantlab.strategies import get
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -216,7 +217,7 @@ def search(
     KeyboardInterrupt
         Ctrl-C before the first batch was evaluated: there is nothing to return.
     """
-    found, bounds = find_strategy(strategy), dict(bounds or {})
+    found, bounds = get(strategy), dict(bounds or {})
     if isinstance(sampler, Grid) and bounds:
         raise InputError(
             f"a grid has its own values, got bounds of {', '.join(bounds)}: narrow the grid instead."

@@ -234,7 +234,7 @@ def test_copies_are_equal_and_read_only(duplicate):
     assert not again.close.flags.writeable
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(markets())
 def test_a_frame_and_back(candles):
     frame = candles.to_frame()

@@ -19,7 +19,7 @@ def closed(candles, timeframe):
     return (candles.last_ms + HOUR) // step - candles.first_ms // step
 
 
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(markets(max_bars=200), st.integers(0, 30), LONGER)
 def test_every_longer_bar_is_what_a_loop_makes_of_its_bars(candles, skipped, timeframe):
     candles = candles[min(skipped, len(candles) - 1) :]
@@ -46,7 +46,7 @@ def test_every_longer_bar_is_what_a_loop_makes_of_its_bars(candles, skipped, tim
         assert bool(longer.flags[row] & SUSPICIOUS) == doubtful
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(markets(max_bars=200), st.integers(1, 199), LONGER)
 def test_a_prefix_gives_a_prefix(candles, cut, timeframe):
     prefix = candles[: min(cut, len(candles))]
@@ -57,7 +57,7 @@ def test_a_prefix_gives_a_prefix(candles, cut, timeframe):
     assert short == whole
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(markets(max_bars=200), st.integers(1, 199), LONGER)
 def test_aligned_values_know_nothing_of_later_bars(candles, cut, timeframe):
     cut = min(cut, len(candles))

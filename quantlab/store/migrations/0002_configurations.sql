@@ -108,11 +108,11 @@ create table stage_transition (
     reason text not null check (reason <> ''),
     at timestamptz not null default now(),
     constraint stage_transition_allowed check (
-        (from_stage is null and to_stage <> 'DECAY')
-        or (from_stage, to_stage) in (
-            ('DISCOVERY', 'VALIDATION'), ('VALIDATION', 'MATURE'), ('MATURE', 'DECAY'), ('DECAY', 'PAPER'),
-            ('DISCOVERY', 'PAPER'), ('VALIDATION', 'PAPER'), ('MATURE', 'PAPER'), ('PAPER', 'DISCOVERY')
-        )
+        case when from_stage is null then to_stage <> 'DECAY'
+        else from_stage || ' ' || to_stage in (
+            'DISCOVERY VALIDATION', 'VALIDATION MATURE', 'MATURE DECAY', 'DECAY PAPER',
+            'DISCOVERY PAPER', 'VALIDATION PAPER', 'MATURE PAPER', 'PAPER DISCOVERY'
+        ) end
     )
 );
 create index stage_transition_configuration on stage_transition (configuration_id);

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from quantlab.jit import kernel
 
 
-@njit(cache=True)
+@kernel
 def ar1(shocks: np.ndarray, phi: float) -> np.ndarray:
     """Return the stationary AR(1) path of unit variance driven by standard normal `shocks`, shape (n,)."""
     path = np.empty(shocks.size)
@@ -19,7 +20,7 @@ def ar1(shocks: np.ndarray, phi: float) -> np.ndarray:
     return path
 
 
-@njit(cache=True)
+@kernel
 def garch_volatility(shocks: np.ndarray, alpha: float, beta: float) -> np.ndarray:
     """Return the GARCH(1,1) volatility of each bar, shape (n,), in units of the unconditional one.
 

@@ -149,6 +149,13 @@ def planted_momentum(
     ------
     InputError
         As in `iid`, or no such process reaches `true_sharpe`.
+
+    Notes
+    -----
+    Best plateau of the reference grid of ``sma_cross`` over 5.5 years, all-in, long and short, after 10 bps
+    a side (before costs), mean of 6 to 12 seeds: daily, half-life 40: 1.4 (1.5) and 2.3 (2.4) for a true
+    Sharpe of 1.5 and 2.5; 4h, half-life 80: 1.3 (1.5) and 2.2 (2.3); 1h, half-life 160: 1.9 (2.1) and 2.8
+    (2.9). With no edge planted it is 0.3 to 0.5 (0.4 to 0.6) by luck.
     """
     process = momentum_process(timeframe=timeframe, true_sharpe=true_sharpe, half_life_bars=half_life_bars)
     return _planted("MOMENTUM", process, n_bars, seed, annual_vol)

@@ -16,12 +16,16 @@ def shift(x: np.ndarray, bars: int) -> np.ndarray:
 
     Parameters
     ----------
-    x : array (..., n_bars)
+    x : float or boolean array (..., n_bars)
     bars : int
         Not negative: a negative shift would show the future.
     """
     if bars < 0:
         raise InputError(f"`bars` of shift must not be negative, got {bars}: that would show the future.")
+    if x.dtype.kind not in "fb":
+        raise InputError(
+            f"shift moves float or boolean arrays, got {x.dtype}: whole numbers cannot be undefined."
+        )
     out = np.empty_like(x)
     out[..., bars:] = x[..., : max(x.shape[-1] - bars, 0)]
     out[..., :bars] = False if x.dtype == np.bool_ else np.nan

@@ -170,7 +170,7 @@ def connect(parameters: dict[str, Any]) -> psycopg.Connection:
         where = ", ".join(
             f"{key} {parameters[key]}" for key in ("host", "port", "dbname", "user") if key in parameters
         )
-        reason = str(error).strip().splitlines()[-1]
+        reason = " ".join(str(error).split())
         secret = parameters.get("password")
         if secret:
             reason = reason.replace(secret, "***")

@@ -57,12 +57,12 @@ def address(
             patch.setattr(embedded, "folders", lambda: {15: DEBIAN_15})
         server = EmbeddedServer(root)
         parameters = server.ensure()
-        address = {key: parameters[key] for key in ("host", "port", "user")}
-        create(address, "made")
-        with open_store(Settings(home=root, dsn=conninfo(address, "made"))):
-            pass
-        yield address
-        server.close()
+    address = {key: parameters[key] for key in ("host", "port", "user")}
+    create(address, "made")
+    with open_store(Settings(home=root, dsn=conninfo(address, "made"))):
+        pass
+    yield address
+    server.close()
 
 
 def create(address: dict, name: str, source: str = "template1") -> None:

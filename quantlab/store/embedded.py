@@ -48,6 +48,7 @@ _OPTIONS = {
 _INITDB = "-U quantlab -A trust -E UTF8 --no-locale --data-checksums --no-instructions"
 _PATIENCE_S = 60.0  # for a server that answers but refuses; a recovery is waited for as long as it takes
 _LARGEST_LOG = 4 << 20
+_FULL = "No space left on device"
 
 
 class _RefusedError(Exception):
@@ -148,7 +149,7 @@ class EmbeddedServer:
             try:
                 return self._connect(folder)
             except _RefusedError as refusal:
-                if not refusal.passing and time.monotonic() > deadline:
+                if not refusal.passing and (time.monotonic() > deadline or _FULL in str(refusal)):
                     raise self._unavailable(f"it runs but lets nobody in: {refusal}") from None
                 time.sleep(0.02)
         return None
@@ -303,12 +304,18 @@ class EmbeddedServer:
         return " / ".join((loud or lines)[-3:]).strip() or "it said nothing"
 
     def _unavailable(self, evidence: str) -> StoreUnavailableError:
-        full = "No space left" in evidence
-        remedy = "Free space on its disk; nothing committed is lost" if full else f"See {self.log}"
+        full = _FULL in evidence or _free_bytes(self.root) < 1 << 20
+        remedy = "Its disk is full: free space; nothing committed is lost" if full else f"See {self.log}"
         return StoreUnavailableError(
             f"the embedded PostgreSQL in {self.root} is not available: {evidence}. {remedy}, "
             "or set QUANTLAB_HOME to another folder or QUANTLAB_DSN to a server."
         )
+
+
+def _free_bytes(folder: Path) -> int:
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
 
 
 def _try_lock(descriptor: int) -> bool:

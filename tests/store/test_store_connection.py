@@ -144,15 +144,21 @@ def test_a_disk_that_fills_up_loses_nothing(template: Path, tmp_path: Path) -> N
         with open_store(Settings(home)) as store:
             kept = market(1_000)
             store.put_candles(kept)
-            filler = tmp_path / "disk" / "filler"
-            with open(filler, "wb") as file, contextlib.suppress(OSError):
-                while True:
-                    file.write(bytes(1 << 16))
-            with pytest.raises(StoreError, match=r"full|not available|went away"):
+            filler = fill(tmp_path / "disk")
+            with pytest.raises(StoreError, match=r"disk is full|disk of the database is full|went away"):
                 until_it_fails(store)
+            with pytest.raises(StoreUnavailableError, match=r"initdb failed.*disk is full: free space"):
+                open_store(Settings(tmp_path / "disk" / "other"))
             filler.unlink()
             assert store.candles("coinbase", "BTC/USD", "1h") == kept
             assert store.put_candles(market(50_000, symbol="ETH/USD")) == 1
+
+
+def fill(disk: Path) -> Path:
+    with open(disk / "filler", "wb") as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(1 << 16))
+    return disk / "filler"
 
 
 def until_it_fails(store: Store) -> None:

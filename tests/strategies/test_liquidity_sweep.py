@@ -57,7 +57,7 @@ def test_the_plain_rule_on_real_candles(first: int) -> None:
 def ranging(seed: int, n: int, tick: float, lost_share: float) -> Candles:
     """Hours on a tick grid inside a narrow range, with stop hunts, volume spikes and lost bars."""
     rng = np.random.default_rng(seed)
-    close = 1000 + tick * rng.integers(-4, 5, n).cumsum().clip(-8, 8)
+    close = 1000 + tick * rng.integers(-5, 6, n)
     open_ = np.append(1000.0, close[:-1]) + tick * rng.integers(-1, 2, n)
     wick = tick * rng.choice([0, 1, 2, 6], (2, n), p=[0.3, 0.3, 0.2, 0.2])
     high, low = np.maximum(open_, close) + wick[0], np.minimum(open_, close) - wick[1]
@@ -70,7 +70,7 @@ def ranging(seed: int, n: int, tick: float, lost_share: float) -> Candles:
 MARKETS = st.builds(
     ranging,
     seed=st.integers(0, 2**32 - 1),
-    n=st.integers(1, 120),
+    n=st.integers(1, 200),
     tick=st.sampled_from([0.5, 1.0, 2.0]),
     lost_share=st.sampled_from([0.0, 0.0, 0.03]),
 )
@@ -95,7 +95,7 @@ def test_the_plain_rule_on_generated_candles(candles: Candles, cells: list[dict[
 
 def test_the_generated_candles_have_something_to_sweep() -> None:
     cell = {**CELLS[1], "level_lookback": 20}
-    assert sum(compare(ranging(seed, 120, 1.0, 0.02), [cell]) for seed in range(10)) > 10
+    assert sum(compare(ranging(seed, 200, 1.0, 0.02), [cell]) for seed in range(10)) > 10
 
 
 def hunted() -> list[list[float]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from quantlab.backtest.metric_kernels import break_even, tail
 from quantlab.backtest.record import (
@@ -27,9 +26,10 @@ from quantlab.backtest.record import (
     STOP_REL,
     M,
 )
+from quantlab.jit import kernel
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def daily(memo, marks, taken, days, returns):
     """Returns of the days on which equity could move, and the longest time under water.
 
@@ -67,7 +67,7 @@ def daily(memo, marks, taken, days, returns):
     return filled, max(longest, days - under if under >= 0 else 0)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def moments(returns, size, days):
     """Mean, standard deviation (ddof 1) and mean squared loss of daily returns, zeros included."""
     total, squares, below = 0.0, 0.0, 0.0
@@ -81,7 +81,7 @@ def moments(returns, size, days):
     return mean, spread, below / days
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def path_figures(span, memo, taken, out):
     """Figures of the equity path and of activity; returns final equity and mean signed exposure."""
     equity, peak, drawdown = 1.0, 1.0, 0.0
@@ -105,7 +105,7 @@ def path_figures(span, memo, taken, out):
     return weight / span.bars
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def trade_figures(span, memo, taken, work, out):
     """Figures of the closed trades."""
     trades, wins, gross_wins, losses, equity = 0, 0, 0, 0, 1.0
@@ -139,7 +139,7 @@ def trade_figures(span, memo, taken, work, out):
     out[19] = break_even(work.ratio, work.stop_rel, trades, logs, span.fraction, span.risk, span.leverage)
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def compose(span, memo, marks, taken, work, out):
     """Write the metrics of the trades in the slots `taken` into `out`, in the order of `METRICS`."""
     filled, longest = daily(memo, marks, taken, span.days, work.returns)

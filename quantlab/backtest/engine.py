@@ -15,7 +15,7 @@ from quantlab.backtest import kernels, record
 from quantlab.backtest.daily import DAY_MS, daily_marks, daily_returns, day_numbers, market_returns
 from quantlab.backtest.execution import ASSUMPTIONS, AllIn, Execution, Risk
 from quantlab.backtest.metrics import METRICS
-from quantlab.backtest.rows import Entries, find_entries, find_exits
+from quantlab.backtest.rows import Entries, find_entries, find_exits, own
 from quantlab.backtest.trades import TRADE_DTYPE, Run
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
@@ -70,12 +70,12 @@ def columns(candles: Candles) -> record.Bars:
     at_open = timestamps % FUNDING_MS == 0
     settlements = (timestamps + step - 1) // FUNDING_MS - (timestamps - 1) // FUNDING_MS
     return record.Bars(
-        open=np.ascontiguousarray(candles.open),
-        high=np.ascontiguousarray(candles.high),
-        low=np.ascontiguousarray(candles.low),
-        close=np.ascontiguousarray(candles.close),
+        open=own(candles.open),
+        high=own(candles.high),
+        low=own(candles.low),
+        close=own(candles.close),
         day=timestamps // DAY_MS - timestamps[0] // DAY_MS,
-        missing=np.ascontiguousarray(candles.missing),
+        missing=own(candles.missing),
         settles_at_open=at_open,
         settles_inside=settlements - at_open,
     )

@@ -9,7 +9,6 @@ few operations per trade and per day in the market. `replay.py` states the same 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from quantlab.backtest.compose_kernels import compose
 from quantlab.backtest.record import (
@@ -49,12 +48,13 @@ from quantlab.backtest.record import (
     Memo,
     Work,
 )
+from quantlab.jit import inlined, kernel
 
 MOST_MARKS = 4_000_000
 """Daily marks kept for reuse; beyond it the memo starts afresh, which bounds the memory of a thread."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def next_true(flags: np.ndarray) -> np.ndarray:
     """For each row and bar the first bar at or after it where `flags` holds; n_bars if there is none."""
     rows, n = flags.shape
@@ -66,12 +66,12 @@ def next_true(flags: np.ndarray) -> np.ndarray:
     return out
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _at(matrix, row, t):
     return matrix[row, t if matrix.shape[1] > 1 else 0]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def simulate(bars, rules, side, t, stop, target, hold, exit_at, opposite_at, fm, im, marks, used, path):
     """Run one trade decided at the close of bar `t`; write its record into `fm`, `im`, its daily marks.
 
@@ -181,7 +181,7 @@ def simulate(bars, rules, side, t, stop, target, hold, exit_at, opposite_at, fm,
     return marks, used
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _next_opposite(rows, k, stop, side, entry):
     """First decision of the other side at or after bar `entry` in the list from position `k` on."""
     for i in range(k, stop):
@@ -191,7 +191,7 @@ def _next_opposite(rows, k, stop, side, entry):
     return rows.first_at.size - 1
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _seek(entries, k, stop, u):
     """First position at or after `k` whose entry is at least `u` (galloping, then bisection)."""
     low, step = k, 1
@@ -209,7 +209,7 @@ def _seek(entries, k, stop, u):
     return low
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def take(bars, rules, rows, exits, x, u, k, stop, memo, slot, marks, path):
     """Simulate the decision `u` under exit rule `x` into `slot`, with the opposite decisions after `k`.
 
@@ -253,7 +253,7 @@ def take(bars, rules, rows, exits, x, u, k, stop, memo, slot, marks, path):
     return marks
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def new_memo(slots):
     """An empty memo of `slots` records."""
     return Memo(
@@ -264,7 +264,7 @@ def new_memo(slots):
     )
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def walk(bars, rules, rows, exits, r, x, memo, marks, taken, no_path):
     """List the trades of one pair: records are simulated, or found in the memo of exit rule `x`.
 
@@ -290,7 +290,7 @@ def walk(bars, rules, rows, exits, r, x, memo, marks, taken, no_path):
     return trades, marks
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def run_pairs(bars, rules, rows, exits, pair_row, pair_exit, first, last, span, out, cancel):
     """Compose the pairs ``[first, last)`` of (entry row, exit rule), sorted by exit rule, into `out`.
 
@@ -316,7 +316,7 @@ def run_pairs(bars, rules, rows, exits, pair_row, pair_exit, first, last, span, 
     return last - first
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def trace(bars, rules, rows, exits, path, equity, exposure):
     """Follow the only pair of `rows` and `exits`: its records in order, its equity and exposure per bar.
 

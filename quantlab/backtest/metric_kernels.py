@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from quantlab.jit import kernel
 
 CLOSE_ENOUGH = 1e-8
 """A Newton step this small has squared its error: the next one would move the cost by about 1e-16."""
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _select(values, k, size):
     """Partially order ``values[:size]`` in place so that its first k+1 are the smallest, k-th in place."""
     low, high = 0, size - 1
@@ -35,7 +36,7 @@ def _select(values, k, size):
             return
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _ordered(values, size, zeros, k):
     """The k-th smallest of ``values[:size]`` joined by `zeros` zeros; `values` is reordered."""
     below = 0
@@ -49,7 +50,7 @@ def _ordered(values, size, zeros, k):
     return values[position]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def tail(returns, size, days):
     """Value at risk and conditional value at risk of daily returns, level 5 %.
 
@@ -84,7 +85,7 @@ def tail(returns, size, days):
     return 0.0 - quantile, 0.0 - total / count if count else np.nan
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def _log_growth(ratio, stop_rel, size, fraction, risk, leverage, cost):
     """Log of the product of all trades' multipliers at `cost` per side, and its derivative."""
     product, logs, slope = 1.0, 0.0, 0.0
@@ -107,7 +108,7 @@ def _log_growth(ratio, stop_rel, size, fraction, risk, leverage, cost):
     return logs + math.log(product), slope
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def break_even(ratio, stop_rel, size, logs, fraction, risk, leverage):
     """Cost per side, in basis points, at which the closed trades would have earned exactly nothing.
 

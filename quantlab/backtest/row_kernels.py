@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from quantlab.jit import inlined, kernel
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _MIX2 = np.uint64(0xC2B2AE3D27D4EB4F)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _mix(h, value, factor):
     h = (h ^ value) * factor
     return h ^ (h >> np.uint64(29))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _word(words, index, r, w):
     """Word `w` of row `r`: the conjunction of its clauses; zero without a clause."""
     if index.shape[0] == 0:
@@ -28,7 +29,7 @@ def _word(words, index, r, w):
     return value
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def digest_rows(words, long_index, short_index, valid, use, first, last, out, counts):
     """Hash and count the decisions of the rows ``[first, last)``.
 
@@ -65,7 +66,7 @@ def digest_rows(words, long_index, short_index, valid, use, first, last, out, co
         out[r, 0], out[r, 1], counts[r] = a, b, count
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def list_rows(words, long_index, short_index, valid, chosen, start, out):
     """Write the decisions of the `chosen` rows, ascending, as ``2 * bar + (1 if short)`` into `out`.
 

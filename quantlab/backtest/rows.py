@@ -56,10 +56,7 @@ def _pack(array: np.ndarray, n: int, delay: int, k: int) -> tuple[np.ndarray, np
     """Bits along time, delayed: words (rows, n_words) and the row number over the clause's own axes."""
     shape = (1,) * (k + 1 - array.ndim) + array.shape[:-1]
     flat = np.broadcast_to(array, (*array.shape[:-1], n)).reshape(-1, n)
-    if delay:
-        flat = np.concatenate(
-            [np.zeros((len(flat), min(delay, n)), bool), flat[:, : max(n - delay, 0)]], axis=1
-        )
+    flat = _later(flat, delay)
     packed = np.packbits(flat, axis=1, bitorder="little")
     padded = np.zeros((len(flat), 8 * ((n + 63) // 64)), np.uint8)
     padded[:, : packed.shape[1]] = packed
@@ -136,26 +133,30 @@ def find_exits(signals: Signals, n: int, k: int, delay: int) -> tuple[record.Exi
     """The exit rules of every exit cell, and the shape of the exit axes (padded with ones to `k`)."""
     given = {name: getattr(signals, name) for name in _EXIT_NAMES if getattr(signals, name) is not None}
     shape = axes_shape(list(given.values()), k) if given else (1,) * k
-    rows: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    parts: list[np.ndarray] = []
     for name in _EXIT_NAMES:
         flag = name.startswith("exit")
-        value = np.asarray(given.get(name, False if flag else np.inf))
-        if name in given:
-            value = _checked(name, value, flag)
+        value = _checked(name, np.asarray(given[name]), flag) if name in given else np.full(1, np.inf)
         value = value.reshape((1,) * (k + 1 - value.ndim) + value.shape)
-        own = np.arange(int(np.prod(value.shape[:-1]))).reshape(value.shape[:-1])
-        flat = np.ascontiguousarray(value.reshape(-1, value.shape[-1]))
+        row = np.arange(int(np.prod(value.shape[:-1]))).reshape(value.shape[:-1])
+        flat = value.reshape(-1, value.shape[-1])
         if flat.shape[1] not in (1, n):
             raise InputError(f"`{name}` must have 1 or {n} bars on its last axis, got {flat.shape[1]}.")
-        if flag and name in given:
-            flat = kernels.next_true(
-                np.ascontiguousarray(np.broadcast_to(_later(flat, delay), (len(flat), n)))
-            )
-        elif flag:
-            flat = np.zeros((1, 1), np.int32)
-        rows[name] = (flat if flag else _later(flat, delay), np.broadcast_to(own, shape).ravel())
-    pairs = (part for name in _EXIT_NAMES for part in rows[name])
-    return record.Exits(*pairs), shape
+        if flag:
+            flat = _next_exit(flat, n, delay) if name in given else np.zeros((1, 1), np.int32)
+        else:
+            flat = _later(flat, delay)
+        parts += [own(flat), own(np.broadcast_to(row, shape).ravel())]
+    return record.Exits(*parts), shape
+
+
+def own(array: np.ndarray) -> np.ndarray:
+    """A contiguous, writable copy: kernels are compiled once for one kind of array."""
+    return np.array(array, order="C", copy=True)
+
+
+def _next_exit(flags: np.ndarray, n: int, delay: int) -> np.ndarray:
+    return np.asarray(kernels.next_true(own(_later(np.broadcast_to(flags, (len(flags), n)), delay))))
 
 
 def _checked(name: str, value: np.ndarray, flag: bool) -> np.ndarray:
@@ -164,17 +165,18 @@ def _checked(name: str, value: np.ndarray, flag: bool) -> np.ndarray:
             raise InputError(f"`{name}` must be boolean, got {value.dtype}: compare before returning.")
         return value
     value = value.astype(np.float64)
-    if name == "max_holding" and not (value >= 1).all():
+    if name != "max_holding":
+        return np.where(np.isfinite(value), value, np.nan)
+    if not (value >= 1).all():
         raise InputError(f"`max_holding` must be at least 1 bar, got {np.nanmin(value):g}.")
-    return np.where(np.isfinite(value), value, np.nan) if name != "max_holding" else value
+    return value
 
 
 def _later(flat: np.ndarray, delay: int) -> np.ndarray:
     """`flat` moved `delay` bars later; what was not yet decided is NaN (or False)."""
     if not delay or flat.shape[1] == 1:
         return flat
-    empty = np.zeros if flat.dtype == np.bool_ else lambda shape: np.full(shape, np.nan)
-    n = flat.shape[1]
-    return np.concatenate([empty((len(flat), min(delay, n))), flat[:, : max(n - delay, 0)]], axis=1).astype(
-        flat.dtype
-    )
+    kept = max(flat.shape[1] - delay, 0)
+    later = np.full(flat.shape, False if flat.dtype == np.bool_ else np.nan, flat.dtype)
+    later[:, flat.shape[1] - kept :] = flat[:, :kept]
+    return later

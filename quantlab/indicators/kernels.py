@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from quantlab.jit import kernel
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def moving_means(x, windows, least):
     """Mean of the last w values for every w of `windows` (ascending): shape ``(len(windows), n)``.
 
@@ -32,7 +33,7 @@ def moving_means(x, windows, least):
     return out
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def swing_lows(low, strength):
     """Bars whose low is below the `strength` lows before and not above the `strength` lows after."""
     found = np.empty(low.size, np.int64)
@@ -49,7 +50,7 @@ def swing_lows(low, strength):
     return found[:m]
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def touched_levels(low, swings, touches, tolerance, longest):
     """For each swing the level it forms with its ``touches - 1`` latest earlier companions.
 
@@ -77,7 +78,7 @@ def touched_levels(low, swings, touches, tolerance, longest):
     return level, since
 
 
-@njit(cache=True, nogil=True)
+@kernel
 def latest_level(n, swings, level, since, strength, lookback):
     """Level of the latest confirmed swing all of whose companions are at most `lookback` bars old."""
     out = np.full(n, np.nan)

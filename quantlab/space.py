@@ -187,7 +187,7 @@ class Space:
             self[name]  # an unknown name is an error before anything else
         for parameter in self.parameters:
             given = values.get(parameter.name, parameter.default)
-            array = parameter.check(np.atleast_1d(np.asarray(given)), self.owner)
+            array = parameter.check(np.atleast_1d(_array(given, parameter.name, self.owner)), self.owner)
             if array.ndim != 1 or array.size == 0 or len(np.unique(array)) != array.size:
                 raise InputError(f"`{parameter.name}` of {self.owner} needs distinct values, got {given!r}.")
             if np.ndim(given) == 0:
@@ -297,8 +297,8 @@ class Points:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """``(number of cells,)``."""
-        return (len(next(iter(self.columns.values()))),)
+        """``(number of cells,)``; of a space without parameters there is one."""
+        return (len(next(iter(self.columns.values()))) if self.columns else 1,)
 
     @property
     def size(self) -> int:
@@ -316,7 +316,7 @@ class Points:
     @property
     def allowed(self) -> np.ndarray:
         """Boolean array of `shape`: cells that satisfy the constraints of the space."""
-        return self.space.allowed(self.columns)
+        return np.broadcast_to(self.space.allowed(self.columns), self.shape)
 
     def cell(self, index: tuple[int, ...]) -> dict[str, Any]:
         """The parameters of the cell at ``index``."""
@@ -339,6 +339,13 @@ def _check_bounds(name: str, low: float, high: float, default: float) -> None:
         raise InputError(f"low <= high must hold for `{name}`, got (low={low}, high={high}).")
     if not low <= default <= high:
         raise InputError(f"the default of `{name}` must be in [{low}, {high}], got {default}.")
+
+
+def _array(given: Any, name: str, owner: str) -> np.ndarray:
+    try:
+        return np.asarray(given)
+    except ValueError:
+        raise InputError(f"`{name}` of {owner} must be a value or a flat list, got {given!r}.") from None
 
 
 def _numbers(values: np.ndarray, name: str, owner: str) -> np.ndarray:

@@ -66,8 +66,8 @@ class Case:
     @cached_property
     def cells(self) -> Points:
         """A few allowed cells: the default one, then cells of the grid from many entries to few."""
-        counts = np.where(self.grid.allowed, entered(self.whole).sum(axis=-1), -1)
-        order = np.argsort(-counts, axis=None, kind="stable")[: max(1, int((counts > 0).sum()))]
+        counts = np.where(self.grid.allowed, entered(self.whole).sum(axis=-1), -1).ravel()
+        order = np.argsort(-counts, kind="stable")[: max(1, int((counts > 0).sum()))]
         ranks = np.unique(np.linspace(0, len(order) - 1, FEW_CELLS - 1).astype(int))
         cells = [self.grid.cell(np.unravel_index(order[rank], self.grid.shape)) for rank in ranks]
         if self.strategy.space.points([{}]).allowed[0]:

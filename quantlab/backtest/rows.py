@@ -168,7 +168,7 @@ def _checked(name: str, value: np.ndarray, flag: bool) -> np.ndarray:
     if name != "max_holding":
         return np.where(np.isfinite(value), value, np.nan)
     if not (value >= 1).all():
-        raise InputError(f"`max_holding` must be at least 1 bar, got {np.nanmin(value):g}.")
+        raise InputError(f"`max_holding` must be at least 1 bar, got {value.min():g}.")
     return value
 
 

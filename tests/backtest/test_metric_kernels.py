@@ -1,0 +1,126 @@
+"""The kernels of tail and break-even against numpy's quantile and scipy's root finder."""
+
+from __future__ import annotations
+
+import math
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from scipy.optimize import brentq
+
+from quantlab.backtest.metric_kernels import break_even, tail
+
+RETURNS = hnp.arrays(np.float64, st.integers(0, 80), elements=st.floats(-0.5, 0.5, width=32))
+TIES = hnp.arrays(np.float64, st.integers(0, 60), elements=st.sampled_from([-0.02, -0.01, 0.0, 0.01]))
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(RETURNS | TIES, st.integers(0, 120))
+def test_tail_is_the_quantile_of_all_days(active: np.ndarray, idle: int) -> None:
+    assume(len(active) + idle > 0)
+    daily = np.concatenate([active, np.zeros(idle)])
+    quantile = np.quantile(daily, 0.05)
+    # the room behind the first `size` values is scratch that must not be read
+    room = np.concatenate([active, [np.nan, -9.0]])
+    found = tail(room, len(active), len(daily))
+    assert found[0] == pytest.approx(-quantile, rel=1e-15, abs=0)
+    assert found[1] == pytest.approx(-daily[daily <= quantile].mean(), rel=1e-13, abs=0)
+    assert sorted(room[: len(active)]) == sorted(active)
+
+
+def test_tail_by_hand() -> None:
+    returns = np.array([-0.03, 0.02, -0.01, 0.05])
+    # 21 days: the 5 % quantile is the second lowest
+    assert tail(returns.copy(), 4, 21) == pytest.approx((0.01, 0.02))
+    # 41 days: the third lowest, a day without a position
+    assert tail(returns.copy(), 4, 41) == pytest.approx((0.0, 0.04 / 39))
+
+
+def multipliers(
+    ratio: np.ndarray, stop: np.ndarray, f: float, r: float, leverage: float, c: float
+) -> list[float]:
+    """Re-priced multipliers as the definition of the metric has them, one trade at a time (P = 1)."""
+    out = []
+    for signed, distance in zip(ratio, stop, strict=True):
+        q = abs(signed)
+        units = min(r / distance, leverage / (1 + c)) if r > 0 else f / (1 + c)
+        if signed > 0:
+            out.append(1 - units * (1 + c) + units * q * (1 - c))
+        else:
+            out.append(1 + units * (1 - c) - units * q * (1 + c))
+    return out
+
+
+def oracle(ratio: np.ndarray, stop: np.ndarray, f: float, r: float, leverage: float) -> float:
+    """Root in bps by Brent's method on the sum of logs, -40 standing for a multiplier at or below zero."""
+
+    def growth(c: float) -> float:
+        found = multipliers(ratio, stop, f, r, leverage, c)
+        return math.fsum(math.log(m) for m in found) if min(found) > 0 else -40.0 * len(found)
+
+    return 1e4 * brentq(growth, -1 + 1e-9, 1 - 1e-9, xtol=1e-15, rtol=1e-14, maxiter=500)
+
+
+SIZINGS = st.one_of(
+    st.tuples(st.sampled_from([1.0, 0.5, 0.1]), st.just(0.0), st.just(1.0)),
+    st.tuples(st.just(1.0), st.sampled_from([0.01, 0.1]), st.sampled_from([1.0, 3.0])),
+)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    hnp.arrays(np.float64, st.integers(1, 40), elements=st.floats(0.7, 1.4)),
+    st.integers(0, 2**40 - 1),
+    SIZINGS,
+    st.floats(0.005, 0.2),
+)
+def test_break_even_is_the_root(
+    q: np.ndarray, sides: int, sizing: tuple[float, float, float], stop: float
+) -> None:
+    ratio = np.array([v if sides >> i & 1 else -v for i, v in enumerate(q)])
+    distances = np.full(len(q), stop)
+    room = np.append(ratio, np.nan), np.append(distances, np.nan)
+    found = break_even_bps(*room, len(q), *sizing)
+    assert found == pytest.approx(oracle(ratio, distances, *sizing), rel=1e-9, abs=1e-7)
+
+
+def break_even_bps(
+    ratio: np.ndarray, stop: np.ndarray, size: int, f: float, r: float, leverage: float
+) -> float:
+    """The kernel, given the sum of logs at no cost that it starts from."""
+    free = multipliers(ratio[:size], stop[:size], f, r, leverage, 0.0)
+    logs = math.fsum(math.log(m) for m in free) if min(free, default=1.0) > 0 else math.nan
+    return break_even(ratio, stop, size, logs, f, r, leverage)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "bps"),
+    [
+        # one long from 100 to 102: 1.02 (1 - c) = 1 + c
+        ([1.02], 1e4 * 0.02 / 2.02),
+        # one short from 100 to 98: 1 - c = 0.98 (1 + c)
+        ([-0.98], 1e4 * 0.02 / 1.98),
+        ([1.0], 0.0),
+        ([1.1, 1 / 1.1], 0.0),
+        ([0.98], -1e4 * 0.02 / 1.98),
+    ],
+)
+def test_break_even_by_hand(ratio: list[float], bps: float) -> None:
+    found = break_even_bps(np.array(ratio), np.ones(len(ratio)), len(ratio), 1.0, 0.0, 1.0)
+    assert found == pytest.approx(bps, rel=1e-12, abs=1e-9)
+
+
+def test_break_even_without_a_trade_is_undefined() -> None:
+    assert math.isnan(break_even(np.empty(0), np.empty(0), 0, 0.0, 1.0, 0.0, 1.0))
+
+
+def test_break_even_of_thousands_of_trades_does_not_overflow() -> None:
+    rng = np.random.default_rng(5)
+    for centre in (1.01, 0.99):
+        ratio = centre * np.exp(rng.normal(0, 0.01, 30_000))
+        stop = np.ones(len(ratio))
+        found = break_even_bps(ratio, stop, len(ratio), 1.0, 0.0, 1.0)
+        assert found == pytest.approx(oracle(ratio, stop, 1.0, 0.0, 1.0), rel=1e-9)

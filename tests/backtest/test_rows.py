@@ -1,0 +1,188 @@
+"""Entry rows and exit rules against the plain boolean meaning of a strategy's signals, bar by bar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from quantlab.backtest.rows import Entries, find_entries, find_exits
+from quantlab.errors import InputError
+from quantlab.signals import AllOf, Signals
+
+BARS = st.sampled_from([1, 2, 63, 64, 65, 127, 128, 130])
+
+
+@dataclass
+class Clauses:
+    """Random boolean clauses on some of the axes of a grid."""
+
+    shape: tuple[int, ...]
+    bars: int
+    rng: np.random.Generator
+
+    def clause(self, density: float) -> np.ndarray:
+        axes = [n if self.rng.random() < 0.5 else 1 for n in self.shape]
+        leading = int(self.rng.integers(0, len(axes) + 1)) if all(n == 1 for n in axes) else 0
+        return self.rng.random((*axes[leading:], self.bars)) < density
+
+    def signal(self) -> Any:
+        kind = int(self.rng.integers(0, 4))
+        if kind == 0:
+            return None
+        if kind == 1:
+            return self.clause(0.2)
+        return AllOf(tuple(self.clause(0.7) for _ in range(int(self.rng.integers(1, 5)))))
+
+
+def plain(signal: Any, shape: tuple[int, ...], n: int, delay: int) -> np.ndarray:
+    """The conjunction for every cell, moved `delay` bars later: shape ``(*shape, n)``."""
+    out = np.zeros((*shape, n), bool)
+    if signal is None:
+        return out
+    clauses = signal.clauses if isinstance(signal, AllOf) else (signal,)
+    whole = [np.broadcast_to(c, (*shape, n)) for c in clauses]
+    for place in np.ndindex(*shape, n):
+        if place[-1] >= delay:
+            out[place] = all(c[(*place[:-1], place[-1] - delay)] for c in whole)
+    return out
+
+
+def decisions(entries: Entries, shape: tuple[int, ...], place: tuple[int, ...]) -> list[tuple[int, int]]:
+    """The (bar, side) list that the kernels would read for a cell."""
+    rows = entries.rows
+    row = np.broadcast_to(entries.row_of, shape)[place]
+    at = rows.entries[rows.start[row] : rows.start[row + 1]]
+    return list(zip(rows.bar[at].tolist(), rows.side[at].tolist(), strict=True))
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(
+    BARS, st.lists(st.integers(1, 3), max_size=3), st.sampled_from([0, 1, 5, 200]), st.integers(0, 2**32 - 1)
+)
+def test_entry_rows_are_the_plain_conjunction(n: int, axes: list[int], delay: int, seed: int) -> None:
+    shape = tuple(axes)
+    delay = delay if n > 1 else 0  # on a single bar nothing can fill, delayed or not
+    rng = np.random.default_rng(seed)
+    made = Clauses(shape, n, rng)
+    long = made.signal()
+    short = made.signal() if long is not None else made.clause(0.3)
+    usable, allowed = rng.random(n) < 0.9, rng.random(shape) < 0.8
+    entries = find_entries(Signals(long=long, short=short), usable, np.asarray(allowed), delay)
+    one, two = plain(long, shape, n, delay), plain(short, shape, n, delay)
+    contents = {}
+    for place in np.ndindex(shape):
+        if not allowed[place]:
+            continue
+        expected = [
+            (t, 1 if one[place][t] else -1) for t in range(n) if usable[t] and one[place][t] != two[place][t]
+        ]
+        assert decisions(entries, shape, place) == expected
+        contents.setdefault(tuple(expected), set()).add(int(np.broadcast_to(entries.row_of, shape)[place]))
+    assert all(len(rows) == 1 for rows in contents.values())  # equal rows are one row
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(BARS, st.integers(0, 2**32 - 1))
+def test_the_union_is_sorted_and_indexed(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    signals = Signals(long=rng.random((4, n)) < 0.3, short=rng.random((4, n)) < 0.3)
+    rows = find_entries(signals, np.ones(n, bool), np.ones(4, bool), 0).rows
+    keys = list(zip(rows.bar.tolist(), (-rows.side).tolist(), strict=True))
+    assert keys == sorted(set(keys))
+    for t in range(n + 1):
+        assert rows.first_at[t] == sum(bar < t for bar in rows.bar)
+
+
+def test_rows_that_only_forbidden_cells_need_are_empty() -> None:
+    long = np.ones((3, 1, 70), bool)
+    allowed = np.array([[True, False], [False, False], [False, True]])
+    entries = find_entries(Signals(long=long), np.ones(70, bool), allowed, 0)
+    counts = np.diff(entries.rows.start)[np.broadcast_to(entries.row_of, (3, 2))]
+    assert counts.tolist() == [[70, 70], [0, 0], [70, 70]]
+
+
+def test_many_distinct_rows_stay_distinct() -> None:
+    rng = np.random.default_rng(8)
+    long = rng.random((3_000, 100)) < 0.02
+    long[1_000:2_000] = long[:1_000]
+    entries = find_entries(Signals(long=long), np.ones(100, bool), np.ones(3_000, bool), 0)
+    distinct = {row.tobytes() for row in long}
+    assert entries.rows.start.size - 1 == len(distinct)
+    assert (entries.row_of[:1_000] == entries.row_of[1_000:2_000]).all()
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(
+    st.sampled_from([2, 5, 64]),
+    st.lists(st.integers(1, 3), max_size=3),
+    st.sampled_from([0, 1, 3]),
+    st.integers(0, 2**32 - 1),
+)
+def test_exit_rules_are_the_plain_arrays(n: int, axes: list[int], delay: int, seed: int) -> None:
+    shape, rng = tuple(axes), np.random.default_rng(seed)
+
+    def on_some_axes(bars: int) -> tuple[int, ...]:
+        return (*(size if rng.random() < 0.6 else 1 for size in shape), bars)
+
+    stop = rng.choice([1.0, 2.5, 0.0, -1.0, np.nan, np.inf], on_some_axes(n))
+    target = rng.choice([1.0, 4.0, np.nan], on_some_axes(n)) if rng.random() < 0.7 else None
+    hold = rng.integers(1, 9, on_some_axes(1)) if rng.random() < 0.7 else None
+    leave = rng.random(on_some_axes(n)) < 0.3 if rng.random() < 0.7 else None
+    signals = Signals(long=np.ones(n, bool), stop=stop, target=target, max_holding=hold, exit_short=leave)
+    exits, own = find_exits(signals, n, len(shape), delay)
+    index = np.broadcast_to(np.arange(int(np.prod(own))).reshape(own), shape)
+    for place in np.ndindex(shape):
+        x = int(index[place])
+        found = exits.stop[exits.stop_row[x]], exits.target[exits.target_row[x]]
+        for values, row in ((stop, found[0]), (target, found[1])):
+            assert np.array_equal(
+                np.broadcast_to(row, n), distances(values, shape, place, n, delay), equal_nan=True
+            )
+        holds = np.inf if hold is None else np.broadcast_to(hold, (*shape, 1))[place][0]
+        assert exits.hold[exits.hold_row[x]].tolist() == [holds]
+        if leave is not None:
+            flags = np.r_[np.zeros(min(delay, n), bool), np.broadcast_to(leave, (*shape, n))[place]][:n]
+            following = [next((s for s in range(t, n) if flags[s]), n) for t in range(n + 1)]
+            assert exits.next_short[exits.short_row[x]].tolist() == following
+        assert exits.next_long.shape == (1, 1)
+
+
+def distances(values: Any, shape: tuple[int, ...], place: tuple[int, ...], n: int, delay: int) -> np.ndarray:
+    """Distances of a cell, moved `delay` bars later; infinite without a rule, NaN where not finite."""
+    if values is None:
+        return np.full(n, np.inf)
+    row = np.broadcast_to(values, (*shape, n))[place]
+    row = np.where(np.isfinite(row), row, np.nan)
+    return np.r_[np.full(min(delay, n), np.nan), row][:n]
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"long": np.ones(9)}, "entry signals must be boolean, got float64"),
+        ({"short": AllOf((np.ones(9, bool), np.ones(9, int)))}, "entry signals must be boolean, got int64"),
+        ({}, "must return long or short entries, got neither"),
+    ],
+)
+def test_bad_entries_are_named(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        find_entries(Signals(**fields), np.ones(9, bool), np.ones((), bool), 0)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"exit_long": np.ones(9)}, "`exit_long` must be boolean, got float64"),
+        ({"max_holding": np.array([0])}, "`max_holding` must be at least 1 bar, got 0"),
+        ({"max_holding": np.array([np.nan])}, "`max_holding` must be at least 1 bar"),
+        ({"stop": np.ones(8)}, "`stop` must have 1 or 9 bars on its last axis, got 8"),
+    ],
+)
+def test_bad_exits_are_named(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        find_exits(Signals(long=np.ones(9, bool), **fields), 9, 0, 0)

@@ -107,7 +107,12 @@ class Connections:
                 if not gone(connection):
                     return connection
                 connection.close()
-        return connect(address)
+        try:
+            return connect(address)
+        except StoreUnavailableError:
+            if not self._server:
+                raise
+        return connect(self._server.ensure(anew=True))  # it was killed a moment ago
 
     def _give_back(self, connection: psycopg.Connection) -> None:
         import psycopg

@@ -80,8 +80,13 @@ class EmbeddedServer:
         self._pid = os.getpid()
         self._inherited: list[object] = []
 
-    def ensure(self) -> dict[str, Any]:
+    def ensure(self, anew: bool = False) -> dict[str, Any]:
         """Return the parameters of a connection to the running server, after starting it if need be.
+
+        Parameters
+        ----------
+        anew : bool
+            Do not believe that it still runs because it did.
 
         Raises
         ------
@@ -94,7 +99,7 @@ class EmbeddedServer:
             if os.getpid() != self._pid:  # forked: the connection is our parent's
                 self._inherited.append(self._presence)
                 self._pid, self._presence = os.getpid(), None
-            if self._presence is None or gone(self._presence):
+            if anew or self._presence is None or gone(self._presence):
                 self._leave()
                 with self._locked() as lock:
                     self._presence = self._find() or self._start(lock)

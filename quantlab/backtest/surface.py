@@ -192,6 +192,15 @@ class Surface:
         plane = self.plane(metric, x, y, reduce)
         return heatmap(plane, grid.axes[x], grid.axes[y], x_label=x, y_label=y, metric=metric, title=title)
 
+    def fingerprint(self) -> str:
+        """What identifies this result to six digits: candles, cells, quartiles of every metric."""
+        lines = [f"candles {self.identity.fingerprint[:16]}, {self.size} cells"]
+        for name, values in self.metrics.items():
+            present = values[~np.isnan(values)]
+            figures = np.quantile(present, [0, 0.25, 0.5, 0.75, 1]) if present.size else []
+            lines.append(" ".join([f"{name:21s}", *(f"{figure:.6g}" for figure in figures)]))
+        return "\n".join(lines)
+
     def to_frame(self) -> pd.DataFrame:
         """One row per cell: the varying parameters, then all metrics."""
         import pandas as pd

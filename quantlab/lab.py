@@ -1,0 +1,406 @@
+"""The lab: what a notebook and the command line hold. It joins store, engine, gate and report.
+
+Every sweep and search made through a lab is stored and counted in the ledger; nothing is computed twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quantlab import strategies
+from quantlab.backtest.engine import run_cell
+from quantlab.backtest.execution import Execution
+from quantlab.backtest.metrics import METRICS
+from quantlab.backtest.surface import Cell, Surface, identity
+from quantlab.backtest.sweep import surface_key, sweep
+from quantlab.backtest.trades import Run
+from quantlab.errors import InputError, NotStoredError
+from quantlab.market.candles import Candles
+from quantlab.search.study import Study, search
+from quantlab.settings import Settings
+from quantlab.signals import Strategy
+from quantlab.space import Cells
+from quantlab.store.parts import Parts
+from quantlab.store.store import Store
+from quantlab.validation.gate import validate
+from quantlab.validation.thresholds import Gate
+from quantlab.validation.verdict import Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Approval:
+    """An approved configuration: where it lies.
+
+    Attributes
+    ----------
+    id : str
+        Of its row in ``trained_configurations``.
+    config_id : str
+        SHA-256 (hex) of the V3 document.
+    path : Path
+        The exported document.
+    """
+
+    id: str
+    config_id: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A verdict with what it was made from."""
+
+    surface: Surface
+    candles: Candles
+    method: str
+    seed: int | None
+    created_at: str
+
+
+class Lab:
+    """A research lab on one database. Close it, or use it as a context manager.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        By default read from the environment; see `Settings`.
+    """
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings.from_environment()
+        self.store = Store(self.settings)
+        self._candles: dict[str, Candles] = {}
+        self._judged: dict[str, _Judged] = {}
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        where = "QUANTLAB_DSN" if self.settings.dsn else f"embedded PostgreSQL under {self.settings.home}"
+        return f"Lab({where})"
+
+    def close(self) -> None:
+        """Let go of the database; the embedded server stops when nobody else uses it."""
+        self.store.close()
+
+    def markets(self) -> pd.DataFrame:
+        """The candles that are stored: exchange, symbol, timeframe, first and last bar, rows, revision."""
+        import pandas as pd
+
+        frame = pd.DataFrame(
+            self.store.markets(),
+            columns=["exchange", "symbol", "timeframe", "first_ms", "last_ms", "rows", "revision"],
+        )
+        for name in ("first", "last"):
+            frame[name] = pd.to_datetime(frame.pop(f"{name}_ms"), unit="ms")
+        return frame
+
+    def candles(
+        self, exchange: str, symbol: str, timeframe: str, *, start: str | None = None, end: str | None = None
+    ) -> Candles:
+        """Candles from the database, missing bars masked.
+
+        Parameters
+        ----------
+        exchange, symbol, timeframe : str
+            E.g. ``"coinbase"``, ``"BTC/USD"``, ``"1h"``.
+        start, end : str, optional
+            ISO dates or times (UTC) of the first and last bar wanted, both included.
+
+        Raises
+        ------
+        NotStoredError
+            Names what is stored, nearest first.
+        """
+        return self._remember(self.store.candles(exchange, symbol, timeframe, _ms(start), _ms(end)))
+
+    def put_candles(self, candles: Candles | pd.DataFrame, **market: str) -> int:
+        """Store candles and return the revision of the series.
+
+        Parameters
+        ----------
+        candles : Candles or DataFrame
+        **market
+            Of a frame: `exchange`, `symbol` and `timeframe`; see `Candles.from_frame`.
+        """
+        if not isinstance(candles, Candles):
+            known = {name: market.pop(name, "") for name in ("exchange", "symbol", "timeframe")}
+            candles = Candles.from_frame(candles, **known)
+        return self.store.put_candles(candles)
+
+    def sweep(
+        self,
+        strategy: str | Strategy,
+        candles: Candles,
+        grid: Cells | Mapping[str, Any] | None = None,
+        *,
+        execution: Execution | None = None,
+        progress: bool = True,
+    ) -> Surface:
+        """Every cell of a grid in one pass; stored, counted, and resumed where it was interrupted.
+
+        Parameters
+        ----------
+        strategy : str or Strategy
+        candles : Candles
+        grid : Grid, Points or mapping, optional
+            A mapping names the values of each axis; by default the strategy's reference grid.
+        execution : Execution, optional
+            Costs, sides, fill assumption, sizing.
+        progress : bool
+
+        Raises
+        ------
+        KeyboardInterrupt
+            What was finished is kept; the same call goes on from there.
+        """
+        found = strategies.get(strategy)
+        cells = found.space.grid(**grid) if isinstance(grid, Mapping) else grid
+        cells, execution = found.grid() if cells is None else cells, execution or Execution()
+        key = surface_key(found, candles, cells, execution)
+        self._remember(candles)
+        try:
+            _, metrics = self.store.get_surface(key)
+            return Surface(
+                found, cells, {name: metrics[name] for name in METRICS}, execution, identity(candles), key
+            )
+        except NotStoredError:
+            pass
+        keep = Parts(self.store, key)
+        try:
+            surface = sweep(found, candles, cells, execution, progress=progress, checkpoint=keep)
+        finally:
+            keep.flush()
+        self._keep(surface, "grid")
+        self.store.drop_chunks(key)
+        return surface
+
+    def search(
+        self,
+        strategy: str | Strategy,
+        candles: Candles,
+        *,
+        sampler: Any = "tpe",
+        trials: int = 1_000,
+        **options: Any,
+    ) -> Study:
+        """Search a space with a sampler instead of a grid; every trial is stored and counted.
+
+        Parameters
+        ----------
+        strategy : str or Strategy
+        candles : Candles
+        sampler : {"tpe", "random", "grid"}, Grid or callable
+        trials : int
+            Distinct cells to evaluate at most.
+        **options
+            As `quantlab.search.study.search` takes them: objective, min_trades, seed, batch, bounds,
+            execution, progress.
+        """
+        study = search(strategy, self._remember(candles), sampler=sampler, trials=trials, **options)
+        self._keep(study.surface, study.sampler)
+        return study
+
+    def validate(
+        self,
+        searched: Surface | Study,
+        candles: Candles | None = None,
+        *,
+        gate: Gate | None = None,
+        progress: bool = True,
+    ) -> Verdict:
+        """Ask the gate whether what a sweep or a search found is real; evidence and reasons, stored.
+
+        The candidate's row is written to ``trained_configurations`` whatever the verdict. The same question
+        again returns the stored answer.
+
+        Parameters
+        ----------
+        searched : Surface or Study
+        candles : Candles, optional
+            By default the candles that this lab handed out or swept.
+        gate : Gate, optional
+            Thresholds.
+        progress : bool
+        """
+        surface = searched.surface if isinstance(searched, Study) else searched
+        candles, gate = candles or self._known(surface), gate or Gate()
+        again = (lambda part: searched.again(part).surface) if isinstance(searched, Study) else None
+        key = hashlib.sha256(
+            f"{surface.key}:{json.dumps(gate.to_json(), sort_keys=True)}".encode()
+        ).hexdigest()
+        try:
+            kept = self.store.get_verdict(key)
+            verdict, created_at = Verdict.from_json(kept["verdict"]), kept["created_at"]
+        except NotStoredError:
+            ever = self.store.trials_ever(candles.family)
+            verdict = validate(surface, candles, gate=gate, search=again, trials_ever=ever, progress=progress)
+            created_at = _now()
+            self.store.put_verdict(key, surface.key, {"verdict": verdict.to_json(), "created_at": created_at})
+        method, seed = (searched.sampler, searched.seed) if isinstance(searched, Study) else ("grid", None)
+        self._judged[surface.key] = _Judged(surface, candles, method, seed, created_at)
+        self._store_document(self._document(verdict))
+        return verdict
+
+    def approve(self, verdict: Verdict, *, by: str, reason: str) -> Approval:
+        """Approve what the gate approved: the row becomes active and the V3 document is exported.
+
+        Parameters
+        ----------
+        verdict : Verdict
+            From `validate`.
+        by, reason : str
+            Who takes responsibility, and why; part of the document for ever.
+
+        Raises
+        ------
+        ConfigurationError
+            The gate refused, the stage may not trade, or the two engines disagree.
+        """
+        from quantlab.configuration import canonical, document, export, reader
+
+        draft = self._document(verdict)
+        approved = self._approved(draft) or document.approve(draft, by=by, reason=reason, at=_now())
+        row_id, payload = self._store_document(approved)
+        if not any(str(row["id"]) == row_id for row in self.store.active_configurations()):
+            self.store.approve(row_id, hashlib.sha256(payload).hexdigest(), by, reason)
+        path = export.write(approved, self.settings.home / "configurations")
+        reader.read(path)
+        return Approval(row_id, canonical.config_id(approved), path)
+
+    def run(self, surface: Surface, cell: Cell | Mapping[str, Any]) -> Run:
+        """Backtest one cell of a surface: its trades, its equity, its metrics."""
+        params = cell.params if isinstance(cell, Cell) else cell
+        return run_cell(surface.strategy, self._known(surface), params, surface.execution)
+
+    def inspect(self, surface: Surface, cell: Cell | Mapping[str, Any]) -> Any:
+        """One cell booked as a ``vectorbt.Portfolio``, for its records, statistics and plots."""
+        from quantlab.backtest.inspect import portfolio
+
+        return portfolio(self.run(surface, cell), self._known(surface), surface.execution)
+
+    def report(
+        self, *verdicts: Verdict, path: Path | str | None = None, commands: Sequence[str] = ()
+    ) -> Path:
+        """Write one self-contained HTML file about one or more verdicts of this lab; returns its path."""
+        from quantlab.explore.report import ReportData, write
+        from quantlab.explore.section import section
+
+        if not verdicts:
+            raise InputError("a report needs at least one verdict, got none.")
+        sections = []
+        for verdict in verdicts:
+            judged = self._origin(verdict)
+            run = self.run(judged.surface, verdict.cell)
+            sections.append(section(verdict, judged.surface, judged.candles, run, commands=commands))
+        name = f"{verdicts[0].strategy}-{verdicts[0].surface_key[:12]}.html"
+        return write(ReportData(tuple(sections)), Path(path or self.settings.home / "reports" / name))
+
+    def fingerprint(self, searched: Surface | Study) -> None:
+        """Print what identifies a result to six digits: the last cell of a checked notebook."""
+        print((searched.surface if isinstance(searched, Study) else searched).fingerprint())
+
+    def _remember(self, candles: Candles) -> Candles:
+        self._candles[candles.fingerprint] = candles
+        return candles
+
+    def _known(self, surface: Surface) -> Candles:
+        where = surface.identity
+        if where.fingerprint not in self._candles:
+            stored = self.store.candles(
+                where.exchange, where.symbol, where.timeframe, where.first_ms, where.last_ms
+            )
+            self._remember(stored)
+        if where.fingerprint not in self._candles:
+            raise InputError(
+                f"the stored candles of {where.family} {where.timeframe} changed since this surface was "
+                "made: sweep again, or pass the candles to validate."
+            )
+        return self._candles[where.fingerprint]
+
+    def _keep(self, surface: Surface, kind: str) -> None:
+        meta = {
+            "strategy": surface.strategy.name,
+            "identity": surface.identity.to_json(),
+            "cells": surface.cells.to_json(),
+            "execution": surface.execution.to_json(),
+        }
+        where, cells = surface.identity, int(np.count_nonzero(surface.cells.allowed))
+        self.store.put_surface(surface.key, meta, surface.metrics, surface.shape)
+        self.store.record_search(
+            surface.key, where.fingerprint, where.family, surface.strategy.name, cells, kind
+        )
+
+    def _origin(self, verdict: Verdict) -> _Judged:
+        if verdict.surface_key not in self._judged:
+            raise InputError("this verdict was not made by this lab: call lab.validate on its surface first.")
+        return self._judged[verdict.surface_key]
+
+    def _document(self, verdict: Verdict) -> dict[str, Any]:
+        from quantlab.configuration.candidate import candidate
+
+        origin = self._origin(verdict)
+        where = origin.surface.identity
+        source = f"{where.exchange} {where.symbol} {where.timeframe} as stored in the lab's database"
+        return candidate(
+            origin.surface,
+            origin.candles,
+            verdict,
+            created_at=origin.created_at,
+            source=source,
+            method=origin.method,
+            seed=origin.seed,
+        )
+
+    def _approved(self, draft: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The approved form of this candidate, if it is in force already and still the same."""
+        from quantlab.configuration import row
+
+        wanted = str(row.columns(draft)["id"])
+        for active in self.store.active_configurations():
+            if str(active["id"]) == wanted:
+                return dict(json.loads(self.store.configuration_document(wanted)))
+        return None
+
+    def _store_document(self, document: Mapping[str, Any]) -> tuple[str, bytes]:
+        from quantlab.configuration import canonical, row
+
+        payload = canonical.canonical_bytes(document)
+        columns = row.columns(document)
+        return self.store.put_configuration(columns, payload), payload
+
+
+def open(settings: Settings | None = None) -> Lab:
+    """Open the lab on the embedded PostgreSQL, or on the server that ``QUANTLAB_DSN`` names."""
+    return Lab(settings)
+
+
+def _ms(moment: str | None) -> int | None:
+    if moment is None:
+        return None
+    return int(np.datetime64(moment.removesuffix("Z"), "ms").astype(np.int64))
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _verdict_key(surface: Surface, gate: Gate) -> str:
+    return hashlib.sha256(f"{surface.key}:{json.dumps(asdict(gate), sort_keys=True)}".encode()).hexdigest()

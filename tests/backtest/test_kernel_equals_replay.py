@@ -21,8 +21,11 @@ from quantlab.backtest.replay import replay
 from quantlab.backtest.sweep import sweep
 from quantlab.backtest.trades import RUIN, TRADE_DTYPE, Run
 from quantlab.market.candles import Candles
+from quantlab.market.sample import sample_candles
+from quantlab.strategies import get
 
 GENERATED = settings(max_examples=300, deadline=None, derandomize=True)
+LAWS = settings(max_examples=80, deadline=None, derandomize=True)
 GRIDS = settings(max_examples=60, deadline=None, derandomize=True)
 
 TIE = 1e-12
@@ -125,7 +128,7 @@ def test_points_and_chunks_change_no_bit(backtest: Any) -> None:
         assert whole.metrics[name].tobytes() == points.metrics[name].tobytes(), name
 
 
-@GENERATED
+@LAWS
 @given(backtests())
 def test_profits_of_the_kernel_sum_to_the_change_in_equity(backtest: Any) -> None:
     candles, script, execution = backtest
@@ -133,7 +136,7 @@ def test_profits_of_the_kernel_sum_to_the_change_in_equity(backtest: Any) -> Non
     assert run.trades["profit"].sum() == pytest.approx(run.equity[-1] - 1, rel=1e-9, abs=1e-9)
 
 
-@GENERATED
+@LAWS
 @given(backtests(), executions(risk=False))
 def test_more_costs_never_mean_more_profit_of_the_kernel(backtest: Any, execution: Execution) -> None:
     candles, script, _ = backtest
@@ -146,3 +149,32 @@ def test_more_costs_never_mean_more_profit_of_the_kernel(backtest: Any, executio
     assert cheap.trades["exit_bar"].tolist() == dear.trades["exit_bar"].tolist()
     assert (dear.trades["trade_return"] <= cheap.trades["trade_return"] + TIE).all()
     assert dear.equity[-1] <= cheap.equity[-1] + TIE
+
+
+@pytest.mark.parametrize("on_bars", [slice(0, 2500), slice(9000, 11500)])
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("sma_cross", {"fast": [5, 20], "slow": [30, 120]}),
+        (
+            "liquidity_sweep",
+            {
+                "pierce_depth": [0.0005, 0.002],
+                "volume_spike": [1.5, 2.0],
+                "stop_atr": [1.0, 2.0],
+                "min_touches": [1],
+            },
+        ),
+    ],
+)
+@pytest.mark.parametrize("sizing", [AllIn(), AllIn(0.5)])
+def test_real_strategies_on_real_candles(name: str, values: Any, on_bars: slice, sizing: AllIn) -> None:
+    candles, strategy, execution = sample_candles()[on_bars], get(name), Execution(sizing=sizing)
+    surface = sweep(strategy, candles, strategy.grid(**values), execution, progress=False)
+    assert surface.metrics["trades"].max() > 10
+    for index in np.ndindex(surface.shape):
+        params = surface.cells.cell(index)
+        plain = replay(strategy, candles, params, execution)
+        assert_same_run(run_cell(strategy, candles, params, execution), plain, candles)
+        cell = {metric: surface.metrics[metric][index] for metric in METRICS}
+        assert_same_metrics(cell, plain.metrics, has_ties(plain, candles))

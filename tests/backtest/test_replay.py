@@ -419,7 +419,7 @@ def test_a_run_shows_itself() -> None:
         run.equity[0] = 2
 
 
-GENERATED = settings(max_examples=100, deadline=None, derandomize=True)
+GENERATED = settings(max_examples=60, deadline=None, derandomize=True)
 
 
 @GENERATED

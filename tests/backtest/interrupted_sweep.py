@@ -12,9 +12,9 @@ from quantlab import strategies
 from quantlab.backtest.sweep import sweep
 from quantlab.market.synthetic import garch
 
-CANDLES = garch(4_000, seed=2)
+CANDLES = garch(3_000, seed=2)
 GRID = strategies.reference_grid("liquidity_sweep")
-BUDGET = 3 * 2**20
+BUDGET = 8 * 2**20
 
 
 class Folder:

@@ -180,14 +180,13 @@ def test_points_have_a_frame_but_no_axes() -> None:
     st.tuples(*[st.booleans()] * 3),
 )
 def test_neighbourhoods_against_plain_loops(values: np.ndarray, ordered: tuple[bool, ...]) -> None:
-    mean, sd, share = kernel_moments(values, ordered)
+    mean, sd = kernel_moments(values, ordered)
     for place in np.ndindex(values.shape):
-        inside, present = 0.0, []
+        present = []
         for steps in itertools.product(*(range(-REACH, REACH + 1) if on else (0,) for on in ordered)):
             other = tuple(a + b for a, b in zip(place, steps, strict=True))
             if all(0 <= i < n for i, n in zip(other, values.shape, strict=True)):
                 weight = math.exp(-0.5 * sum(s * s for s in steps) / BANDWIDTH**2)
-                inside += weight
                 if not math.isnan(values[other]):
                     present.append((weight, values[other]))
         total = math.fsum(w for w, _ in present)
@@ -198,7 +197,6 @@ def test_neighbourhoods_against_plain_loops(values: np.ndarray, ordered: tuple[b
         spread = math.sqrt(math.fsum(w * (v - centre) ** 2 for w, v in present) / total)
         assert mean[place] == pytest.approx(centre, rel=1e-9, abs=1e-9)
         assert sd[place] == pytest.approx(spread, rel=1e-6, abs=1e-6)
-        assert share[place] == pytest.approx(total / inside, rel=1e-9)
 
 
 def test_a_plateau_is_preferred_to_a_lone_peak() -> None:
@@ -213,14 +211,10 @@ def test_a_plateau_is_preferred_to_a_lone_peak() -> None:
     assert plateau.score <= plateau.mean <= 2.0
 
 
-def test_a_plateau_needs_trades_around_it() -> None:
-    values, trades = [0, 9, 9, 9, 0, 3, 3, 3, 3, 3], [50, 5, 50, 5, 5, 50, 50, 50, 50, 50]
-    assert line(values, trades=trades).plateau().cell.params["fast"] >= 6
-
-
-def test_where_no_neighbourhood_is_half_full_the_best_of_them_counts() -> None:
-    made = line([1.0, 2.0, 3.0], trades=[1, 1, 40])
-    assert made.plateau().cell.params["fast"] == 3
+def test_cells_without_enough_trades_are_neighbours_but_never_chosen() -> None:
+    values, trades = [3, 3, 3, 3, -9, -9, 4, -9, -9], [50, 50, 50, 50, 5, 5, 50, 5, 5]
+    assert line(values, trades=trades).plateau().cell.params["fast"] <= 3
+    assert line([1.0, 2.0, 3.0], trades=[1, 1, 40]).plateau().cell.params["fast"] == 3
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -112,17 +113,17 @@ def test_the_plan_covers_every_cell_once() -> None:
             assert (seen == 1).all()
 
 
-class Kept(dict):
+class Kept:
     """A checkpoint in memory that can stop the sweep after some parts."""
 
     def __init__(self, stop_after: int | None = None) -> None:
-        self.stop_after, self.saved = stop_after, []
+        self.stop_after, self.parts, self.saved = stop_after, {}, []
 
     def load(self) -> dict[int, np.ndarray]:
-        return self
+        return self.parts
 
     def save(self, part: int, values: np.ndarray) -> None:
-        self[part] = values.copy()
+        self.parts[part] = values.copy()
         self.saved.append(part)
         if len(self.saved) == self.stop_after:
             raise KeyboardInterrupt
@@ -131,15 +132,15 @@ class Kept(dict):
 def test_a_stopped_sweep_goes_on_where_it_was() -> None:
     kept = Kept(stop_after=3)
     with pytest.raises(KeyboardInterrupt):
-        swept("liquidity_sweep", GRID, budget=2**21, checkpoint=kept)
+        swept("liquidity_sweep", GRID, budget=2**19, checkpoint=kept)
     assert kept.saved == [0, 1, 2]
     kept.stop_after, kept.saved = None, []
-    resumed = swept("liquidity_sweep", GRID, budget=2**21, checkpoint=kept)
+    resumed = swept("liquidity_sweep", GRID, budget=2**19, checkpoint=kept)
     assert kept.saved[0] == 3
-    assert len(kept) > 5
+    assert len(kept.parts) > 5
     assert same(resumed, swept("liquidity_sweep", GRID))
     kept.saved = []
-    assert same(swept("liquidity_sweep", GRID, budget=2**21, checkpoint=kept), resumed)
+    assert same(swept("liquidity_sweep", GRID, budget=2**19, checkpoint=kept), resumed)
     assert kept.saved == []
 
 
@@ -161,7 +162,7 @@ def test_progress_counts_every_cell_once(monkeypatch: pytest.MonkeyPatch) -> Non
         kept = Kept()
         for _ in range(2):
             counted.clear()
-            swept(strategy, cells, budget=2**21, checkpoint=kept)
+            swept(strategy, cells, budget=2**19, checkpoint=kept)
             assert sum(counted) == cells.size
             assert min(counted) >= 0
 
@@ -180,10 +181,10 @@ def test_an_error_names_the_part_that_raised_it() -> None:
     with pytest.raises(ZeroDivisionError) as caught:
         sweep(strategy, BTC, grid, progress=False, budget=6 * len(BTC) * 4, checkpoint=kept)
     note = caught.value.__notes__[0]
-    assert f"while sweeping part {len(kept)} of raising" in note
-    assert '"window": [7]' in note
-    assert kept.saved == list(range(len(kept)))
-    assert kept
+    assert f"while sweeping part {len(kept.saved)} of raising" in note
+    assert re.search(r'"window": \[[\d, ]*7\]', note)
+    assert kept.saved == list(range(len(kept.saved)))
+    assert kept.saved
 
 
 @pytest.mark.parametrize(

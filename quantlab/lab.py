@@ -29,6 +29,7 @@ from quantlab.search.study import Study, search
 from quantlab.settings import Settings
 from quantlab.signals import Strategy
 from quantlab.space import Cells
+from quantlab.store.candles import Market
 from quantlab.store.parts import Parts
 from quantlab.store.store import Store
 from quantlab.validation.gate import validate
@@ -104,10 +105,7 @@ class Lab:
         """The candles that are stored: exchange, symbol, timeframe, first and last bar, rows, revision."""
         import pandas as pd
 
-        frame = pd.DataFrame(
-            self.store.markets(),
-            columns=["exchange", "symbol", "timeframe", "first_ms", "last_ms", "rows", "revision"],
-        )
+        frame = pd.DataFrame(self.store.markets(), columns=list(Market._fields))
         for name in ("first", "last"):
             frame[name] = pd.to_datetime(frame.pop(f"{name}_ms"), unit="ms")
         return frame
@@ -131,18 +129,12 @@ class Lab:
         """
         return self._remember(self.store.candles(exchange, symbol, timeframe, _ms(start), _ms(end)))
 
-    def put_candles(self, candles: Candles | pd.DataFrame, **market: str) -> int:
-        """Store candles and return the revision of the series.
-
-        Parameters
-        ----------
-        candles : Candles or DataFrame
-        **market
-            Of a frame: `exchange`, `symbol` and `timeframe`; see `Candles.from_frame`.
-        """
+    def put_candles(
+        self, candles: Candles | pd.DataFrame, exchange: str = "", symbol: str = "", timeframe: str = ""
+    ) -> int:
+        """Store candles, or a frame of the market named, and return the revision of the series."""
         if not isinstance(candles, Candles):
-            known = {name: market.pop(name, "") for name in ("exchange", "symbol", "timeframe")}
-            candles = Candles.from_frame(candles, **known)
+            candles = Candles.from_frame(candles, exchange=exchange, symbol=symbol, timeframe=timeframe)
         return self.store.put_candles(candles)
 
     def sweep(
@@ -246,17 +238,19 @@ class Lab:
         key = hashlib.sha256(
             f"{surface.key}:{json.dumps(gate.to_json(), sort_keys=True)}".encode()
         ).hexdigest()
+        method, seed = (searched.sampler, searched.seed) if isinstance(searched, Study) else ("grid", None)
         try:
             kept = self.store.get_verdict(key)
-            verdict, created_at = Verdict.from_json(kept["verdict"]), kept["created_at"]
+            self._judged[surface.key] = _Judged(surface, candles, method, seed, kept["created_at"])
+            return Verdict.from_json(kept["verdict"])
         except NotStoredError:
-            ever = self.store.trials_ever(candles.family)
-            verdict = validate(surface, candles, gate=gate, search=again, trials_ever=ever, progress=progress)
-            created_at = _now()
-            self.store.put_verdict(key, surface.key, {"verdict": verdict.to_json(), "created_at": created_at})
-        method, seed = (searched.sampler, searched.seed) if isinstance(searched, Study) else ("grid", None)
-        self._judged[surface.key] = _Judged(surface, candles, method, seed, created_at)
+            pass
+        ever = self.store.trials_ever(candles.family)
+        verdict = validate(surface, candles, gate=gate, search=again, trials_ever=ever, progress=progress)
+        judged = self._judged[surface.key] = _Judged(surface, candles, method, seed, _now())
         self._store_document(self._document(verdict))
+        document = {"verdict": verdict.to_json(), "created_at": judged.created_at}
+        self.store.put_verdict(key, surface.key, document)
         return verdict
 
     def approve(self, verdict: Verdict, *, by: str, reason: str) -> Approval:

@@ -57,10 +57,8 @@ class Plateau:
     neighbours: pd.DataFrame
 
 
-def kernel_moments(
-    values: np.ndarray, ordered: tuple[bool, ...]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, standard deviation and weight of the Gaussian neighbourhood of every cell.
+def kernel_moments(values: np.ndarray, ordered: tuple[bool, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of the Gaussian neighbourhood of every cell.
 
     Parameters
     ----------
@@ -71,8 +69,7 @@ def kernel_moments(
 
     Returns
     -------
-    mean, sd, share : float arrays, shape of `values`
-        `share` is the part of the kernel's weight, inside the grid, that fell on cells with a value.
+    mean, sd : float arrays, shape of `values`
     """
     from scipy.ndimage import correlate1d
 
@@ -81,18 +78,21 @@ def kernel_moments(
     weights /= weights.sum()
     present = ~np.isnan(values)
     filled = np.where(present, values, 0.0)
-    sums = [present.astype(np.float64), filled, filled**2, np.ones(values.shape)]
+    sums = [present.astype(np.float64), filled, filled**2]
     for axis, smooth in enumerate(ordered):
         if smooth and values.shape[axis] > 1:
             sums = [correlate1d(s, weights, axis=axis, mode="constant") for s in sums]
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = sums[1] / sums[0]
         sd = np.sqrt(np.maximum(sums[2] / sums[0] - mean**2, 0.0))
-    return mean, sd, sums[0] / sums[3]
+    return mean, sd
 
 
 def find_plateau(surface: Surface, metric: str, min_trades: int) -> Plateau:
     """The cell with the highest plateau score among those with enough trades.
+
+    Cells with too few trades cannot be chosen but count as neighbours: a cell is not better for lying
+    beside them.
 
     Raises
     ------
@@ -106,10 +106,8 @@ def find_plateau(surface: Surface, metric: str, min_trades: int) -> Plateau:
             "a plateau needs a grid: a list of points has no neighbours. Sweep a grid, or use best()."
         )
     values = surface.eligible(metric, min_trades)
-    mean, sd, share = kernel_moments(values, tuple(is_ordered(grid, name) for name in grid.axes))
-    score = np.where(np.isnan(values) | (share < 0.5), np.nan, mean - sd)
-    if np.isnan(score).all():
-        score = np.where(np.isnan(values), np.nan, mean - sd)
+    mean, sd = kernel_moments(surface[metric], tuple(is_ordered(grid, name) for name in grid.axes))
+    score = np.where(np.isnan(values), np.nan, mean - sd)
     index = tuple(map(int, np.unravel_index(int(np.nanargmax(score)), surface.shape)))
     return Plateau(
         cell=surface.cell(index),

@@ -1,0 +1,50 @@
+# Everything runs in .venv; `make research` and `make test` set up what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+QUANTLAB_HOME ?= $(CURDIR)/data
+export QUANTLAB_HOME
+TEST_HOME := $(CURDIR)/.test-home
+
+.PHONY: research test lab benchmark lint notebooks clean
+
+$(VENV)/.installed: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable ".[dev]"
+	@touch $@
+
+research: $(VENV)/.installed  ## the main job: sample candles to verdicts, report and configuration
+	$(BIN)/quantlab research
+
+test: $(VENV)/.dev  ## all tests, then the notebooks against their outputs
+	$(BIN)/python -m pytest
+	@rm -rf "$(TEST_HOME)"
+	QUANTLAB_HOME="$(TEST_HOME)" $(BIN)/python -m pytest --nbval --nbval-current-env \
+		--nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 300 notebooks
+	@rm -rf "$(TEST_HOME)"
+
+lab: $(VENV)/.installed  ## JupyterLab on notebooks/
+	$(BIN)/jupyter lab --notebook-dir=notebooks --ServerApp.ip=127.0.0.1
+
+benchmark: $(VENV)/.dev  ## every benchmark, one after the other
+	$(BIN)/python benchmarks/reference_grid.py --bars 5000
+	$(BIN)/python benchmarks/reference_grid.py --bars 16449
+	$(BIN)/python benchmarks/gate_noise.py --markets 20
+
+lint: $(VENV)/.dev  ## format, lint, types, floors, file lengths
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tests/file_lengths.py
+
+notebooks: $(VENV)/.dev  ## run the notebooks and keep their new outputs
+	QUANTLAB_HOME="$(TEST_HOME)" $(BIN)/jupyter execute --inplace notebooks/*.ipynb
+
+clean:  ## remove caches and the environment; data/ stays
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis $(TEST_HOME) build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,117 @@
+"""The main job: from real candles to a verdict, and the same on a market whose edge is known.
+
+`make research` runs it. It shows the lab saying "no" to a rule that looked good on real hours, and "yes"
+where an edge was planted, and leaves behind a report, the candidates' rows and one exported configuration.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantlab.backtest.plateau import Plateau
+from quantlab.backtest.surface import Cell, Surface
+from quantlab.lab import Approval, Lab
+from quantlab.market.candles import Candles
+from quantlab.market.sample import sample_candles
+from quantlab.market.synthetic import planted_momentum
+from quantlab.validation.verdict import Verdict
+
+PLANTED_SHARPE = 2.5
+PLANTED_BARS = 12_045
+"""5.5 years of 4-hour bars; the drift's half-life of 80 bars is about two weeks."""
+
+_WIDTH = 110
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one search on one market came to."""
+
+    surface: Surface
+    plateau: Plateau
+    verdict: Verdict
+    approval: Approval | None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything a run of the main job leaves behind."""
+
+    findings: tuple[Finding, ...]
+    report: Path
+
+
+def run(lab: Lab, *, progress: bool = True, say: Callable[[str], None] = print) -> Findings:
+    """Run the main job on a lab. A second run finds everything stored and changes nothing.
+
+    Parameters
+    ----------
+    lab : Lab
+    progress : bool
+        Show progress bars.
+    say : callable
+        Receives the lines for the reader.
+    """
+    say(f"{lab!r}")
+    sample = _stored(lab, sample_candles(), say)
+    findings = [_judge(lab, name, sample, progress, say) for name in ("liquidity_sweep", "sma_cross")]
+    say(f"\nThe same on a market with a planted edge: momentum with a true Sharpe of {PLANTED_SHARPE}.")
+    planted = _stored(
+        lab,
+        planted_momentum(PLANTED_BARS, timeframe="4h", true_sharpe=PLANTED_SHARPE, half_life_bars=80),
+        say,
+    )
+    findings.append(_judge(lab, "sma_cross", planted, progress, say))
+    report = lab.report(*(f.verdict for f in findings), commands=("make research",))
+    _closing(lab, findings, report, say)
+    return Findings(tuple(findings), report)
+
+
+def _stored(lab: Lab, candles: Candles, say: Callable[[str], None]) -> Candles:
+    lab.put_candles(candles)
+    stored = lab.candles(candles.exchange, candles.symbol, candles.timeframe)
+    say(f"\n{stored}\n  {stored.quality()}")
+    return stored
+
+
+def _judge(lab: Lab, strategy: str, candles: Candles, progress: bool, say: Callable[[str], None]) -> Finding:
+    began = time.perf_counter()
+    surface = lab.sweep(strategy, candles, progress=progress)
+    seconds = time.perf_counter() - began
+    say(f"\n{strategy}: {surface.size:,} cells x {len(candles):,} bars in {seconds:.2f} s")
+    plateau = surface.plateau()
+    _show_cell("peak", surface.best(), say)
+    _show_cell("plateau", plateau.cell, say)
+    say(f"  around the plateau: sharpe {plateau.mean:.2f} on average; along each parameter (* chosen)")
+    for name, rows in plateau.neighbours.groupby("parameter", sort=False):
+        line = "  ".join(f"{'*' if r.chosen else ''}{r.value:g}: {r.sharpe:.2f}" for r in rows.itertuples())
+        say(f"    {name:16s} {line}")
+    verdict = lab.validate(surface, candles, progress=progress)
+    say("  APPROVED" if verdict.approved else "  REFUSED")
+    for reason in verdict.reasons:
+        say(textwrap.fill(reason, _WIDTH, initial_indent="    - ", subsequent_indent="      "))
+    approval = None
+    if verdict.approved:
+        approval = lab.approve(verdict, by="make research", reason="demonstration on a planted edge")
+    return Finding(surface, plateau, verdict, approval)
+
+
+def _show_cell(name: str, cell: Cell, say: Callable[[str], None]) -> None:
+    m = cell.metrics
+    say(f"  {name:8s} sharpe {m['sharpe']:.2f}, net profit {m['net_profit']:+.1%}, {m['trades']:.0f} trades")
+    params = ", ".join(f"{parameter} {value:g}" for parameter, value in cell.params.items())
+    say(textwrap.fill(params, _WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11))
+
+
+def _closing(lab: Lab, findings: list[Finding], report: Path, say: Callable[[str], None]) -> None:
+    say("\nWhere everything lies")
+    say(f"  report          {report}")
+    for finding in findings:
+        if finding.approval:
+            say(f"  configuration   {finding.approval.path}")
+    say(f"  database        {lab!r}")
+    say("Next: `make lab` opens notebooks/01_first_sweep.ipynb; `quantlab --help` lists the same verbs.")

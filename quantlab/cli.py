@@ -1,0 +1,393 @@
+"""The command line: the verbs of the lab, each a few lines over `Lab`, each with ``--json``.
+
+What they share, exit codes and errors: `quantlab.terminal`. Nothing heavy is imported before a verb runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from quantlab import __version__
+from quantlab.errors import CandlesError, ConfigurationError, InputError
+from quantlab.settings import Settings
+from quantlab.terminal import (
+    AnyQuestion,
+    Question,
+    SearchQuestion,
+    answer,
+    group,
+    judged,
+    open_lab,
+    progress,
+    studied,
+    swept,
+    verb,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from quantlab.backtest.surface import Cell, Surface
+    from quantlab.market.candles import Candles
+
+app = group("A strategy research lab for crypto. Every verb takes --json.")
+database = group("The lab's database.")
+configuration = group("Exported configurations.")
+app.add_typer(database, name="db")
+app.add_typer(configuration, name="config")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Exchange = Annotated[str, typer.Option(help="E.g. coinbase.")]
+Symbol = Annotated[str, typer.Option(help="E.g. BTC/USD.")]
+Timeframe = Annotated[str, typer.Option(help="1m, 5m, 15m, 1h, 4h or 1d.")]
+ExistingFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"quantlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None: ...
+
+
+def _cell(cell: Cell) -> dict[str, Any]:
+    return {"params": cell.params, "metrics": cell.metrics}
+
+
+def _origin(surface: Surface) -> dict[str, Any]:
+    execution, market = surface.execution.to_json(), surface.identity.to_json()
+    return {"strategy": surface.strategy.name, "market": market, "execution": execution}
+
+
+@verb(app)
+def research(as_json: AsJson = False) -> None:
+    """Run the main job: sample candles, sweeps, evidence, verdicts, report.
+
+    JSON: report, findings [strategy, market, execution, key, plateau {params, metrics}, approved, reasons,
+    configuration].
+    """
+    from quantlab.research import run
+
+    with open_lab() as lab:
+        found = run(lab, progress=progress(), say=lambda line: typer.echo(line, err=as_json))
+    findings = [
+        _origin(one.surface)
+        | {"key": one.surface.key, "plateau": _cell(one.plateau.cell)}
+        | {"approved": one.verdict.approved, "reasons": one.verdict.reasons}
+        | {"configuration": one.approval and one.approval.path}
+        for one in found.findings
+    ]
+    if as_json:
+        answer({"report": found.report, "findings": findings}, "", as_json)
+
+
+@verb(app)
+def markets(as_json: AsJson = False) -> None:
+    """List the candles that are stored.
+
+    JSON: markets [exchange, symbol, timeframe, first_ms, last_ms, rows, revision].
+    """
+    with open_lab() as lab:
+        stored, frame = lab.store.markets(), lab.markets()
+    text = frame.to_string(index=False) if stored else "no candles are stored: try `quantlab sample`."
+    answer({"markets": [market._asdict() for market in stored]}, text, as_json)
+
+
+@verb(app)
+def sample(as_json: AsJson = False) -> None:
+    """Store the sample that ships with quantlab: real BTC/USD hours of Coinbase.
+
+    JSON: exchange, symbol, timeframe, first_ms, last_ms, bars, missing, fingerprint, revision.
+    """
+    from quantlab.market.sample import sample_candles
+
+    _store(sample_candles(), as_json)
+
+
+@verb(app, "import")
+def import_candles(
+    file: ExistingFile, exchange: Exchange, symbol: Symbol, timeframe: Timeframe, as_json: AsJson = False
+) -> None:
+    """Store candles of a .csv or .parquet file.
+
+    Columns: timestamp (bar open: epoch milliseconds or ISO 8601, UTC unless it says otherwise), open, high,
+    low, close, volume. Nothing is stored unless all of the file is sound.
+
+    JSON: exchange, symbol, timeframe, first_ms, last_ms, bars, missing, fingerprint, revision.
+    """
+    from quantlab.market.candles import Candles
+
+    frame = _frame(file)
+    _store(Candles.from_frame(frame, exchange=exchange, symbol=symbol, timeframe=timeframe), as_json)
+
+
+def _frame(file: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
+    if file.suffix.lower() not in readers:
+        raise CandlesError(f"{file} is neither .csv nor .parquet: convert it to one of them.")
+    try:
+        frame = readers[file.suffix.lower()](file)
+        if "timestamp" in frame and isinstance(frame["timestamp"].dtype, pd.StringDtype):
+            frame["timestamp"] = pd.to_datetime(frame["timestamp"], format="ISO8601", utc=True)
+    except (ValueError, OSError) as error:
+        raise CandlesError(f"{file} cannot be read as candles: {error}. Nothing was stored.") from error
+    return frame
+
+
+def _store(candles: Candles, as_json: bool) -> None:
+    with open_lab() as lab:
+        revision = lab.put_candles(candles)
+    names = ("exchange", "symbol", "timeframe", "first_ms", "last_ms", "fingerprint")
+    document = {name: getattr(candles, name) for name in names}
+    document |= {"bars": len(candles), "missing": int(candles.missing.sum()), "revision": revision}
+    answer(document, f"{candles!r}\n{candles.quality()}\nstored as revision {revision}", as_json)
+
+
+@verb(app, "strategies")
+def list_strategies(as_json: AsJson = False) -> None:
+    """List the strategies with their parameters.
+
+    JSON: strategies [name, parameters [name, kind, low, high (or options), default, unit, meaning, role],
+    constraints, reference {parameter: values}].
+    """
+    from quantlab import strategies
+
+    found = [strategies.get(name) for name in strategies.names()]
+    listed = [{"name": s.name, **s.space.to_json(), "reference": s.reference} for s in found]
+    lines = []
+    for one in listed:
+        lines += [one["name"], *(f"  {_described(p)}" for p in one["parameters"])]
+        lines += [f"  constraint: {constraint}" for constraint in one["constraints"]]
+    answer({"strategies": listed}, "\n".join(lines), as_json)
+
+
+def _described(parameter: Mapping[str, Any]) -> str:
+    p = parameter
+    bounds = ", ".join(p["options"]) if "options" in p else f"{p['low']:g} to {p['high']:g}"
+    return (
+        f"{p['name']:<16} {bounds:<16} default {p['default']!s:<8} [{p['unit']}] {p['meaning']} ({p['role']})"
+    )
+
+
+@verb(app)
+def sweep(question: Question, as_json: AsJson = False) -> None:
+    """Evaluate every cell of a grid; stored, and resumed where it was interrupted.
+
+    JSON: strategy, market, execution, key, cells, axes {parameter: values}, metric, min_trades, best
+    {params, metrics}, plateau {params, metrics, score, mean, half_width, neighbours}.
+    """
+    with swept(question) as (_, surface):
+        best = surface.best(question.metric, question.min_trades)
+        plateau = surface.plateau(question.metric, question.min_trades)
+    figures = {name: getattr(plateau, name) for name in ("score", "mean", "half_width")}
+    neighbours = plateau.neighbours.to_dict("records")
+    document = {
+        **_origin(surface),
+        "key": surface.key,
+        "cells": surface.size,
+        "axes": {name: values.tolist() for name, values in surface.axes.items()},
+        "metric": question.metric,
+        "min_trades": question.min_trades,
+        "best": _cell(best),
+        "plateau": {**_cell(plateau.cell), **figures, "neighbours": neighbours},
+    }
+    around = f"{question.metric} around the plateau: {plateau.mean:.3g} on average, score {plateau.score:.3g}"
+    table = plateau.neighbours.to_string(index=False)
+    lines = [surface, f"peak     {best}", f"plateau  {plateau.cell}", around, table, f"key {surface.key}"]
+    answer(document, "\n".join(map(str, lines)), as_json)
+
+
+@verb(app)
+def search(question: SearchQuestion, as_json: AsJson = False) -> None:
+    """Search a space with a sampler; every trial is stored and counted.
+
+    JSON: strategy, market, execution, key, surface_key, sampler, seed, trials, budget, ended, metric,
+    min_trades, best {params, metrics}.
+    """
+    with studied(question) as (_, study):
+        best = study.best()
+    names = ("key", "sampler", "seed", "budget", "ended", "min_trades")
+    document = _origin(study.surface) | {name: getattr(study, name) for name in names}
+    document |= {"surface_key": study.surface.key, "trials": study.n_trials, "metric": study.objective}
+    answer({**document, "best": _cell(best)}, f"{study!r}\nbest {best}\nkey {study.key}", as_json)
+    if study.interrupted:
+        raise KeyboardInterrupt
+
+
+@verb(app)
+def validate(question: AnyQuestion, as_json: AsJson = False) -> None:
+    """Ask the gate whether what a sweep found is real; a refusal is an answer too (exit code 0).
+
+    JSON: the verdict: approved, reasons, strategy, surface_key, market, execution, cell {params, metrics},
+    evidence {tests, walk_forward, fills, trials_search, trials_ever, gate}.
+    """
+    with judged(question) as (_, verdict):
+        answer(verdict.to_json(), verdict, as_json)
+
+
+@verb(app)
+def approve(
+    question: AnyQuestion,
+    by: Annotated[str, typer.Option(help="Who takes responsibility.")],
+    reason: Annotated[str, typer.Option(help="Why; part of the document for ever.")],
+    as_json: AsJson = False,
+) -> None:
+    """Approve and export what the gate approved; exit code 1 and the reasons if it refuses.
+
+    JSON: approved, reasons, id, config_id, path (the last three null if refused).
+    """
+    with judged(question) as (lab, verdict):
+        approval, reasons = None, verdict.reasons
+        if verdict.approved:
+            try:
+                approval = lab.approve(verdict, by=by, reason=reason)
+            except ConfigurationError as refusal:
+                reasons = (str(refusal),)
+    where = {name: getattr(approval, name, None) for name in ("id", "config_id", "path")}
+    text = f"approved: {approval.path}" if approval else "\n  - ".join(["REFUSED", *reasons])
+    answer({"approved": approval is not None, "reasons": reasons, **where}, text, as_json)
+    if not approval:
+        raise typer.Exit(1)
+
+
+@verb(app)
+def report(
+    question: AnyQuestion,
+    output: Annotated[Path | None, typer.Option(dir_okay=False, help="By default in reports/.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write one self-contained HTML file about a verdict.
+
+    JSON: path, approved.
+    """
+    again = shlex.join(["quantlab", *sys.argv[1:]])
+    with judged(question) as (lab, verdict):
+        try:
+            path = lab.report(verdict, path=output, commands=(again,))
+        except OSError as error:
+            raise InputError(f"the report cannot be written: {error}. Try another --output.") from error
+    answer({"path": path, "approved": verdict.approved}, path, as_json)
+
+
+@verb(configuration, "read")
+def config_read(file: Path, as_json: AsJson = False) -> None:
+    """Read a V3 document as a bot would: its parameters, or the reason why it must not be traded.
+
+    JSON: tradable, reason, document (null if it must not be traded; exit code 1).
+    """
+    from quantlab.configuration import reader
+
+    try:
+        document = reader.read(file)
+    except ConfigurationError as refusal:
+        if as_json:
+            answer({"tradable": False, "reason": str(refusal), "document": None}, "", as_json)
+        raise
+    parameters = document["strategy"]["parameters"]
+    lines = [f"{document['strategy']['name']} {document['identity']['config_id']}"]
+    lines += [f"  {name} = {parameter['value']}" for name, parameter in parameters.items()]
+    answer({"tradable": True, "reason": None, "document": document}, "\n".join(lines), as_json)
+
+
+@verb(database)
+def status(as_json: AsJson = False) -> None:
+    """Say whether the database answers and what it holds; starts the embedded one for that.
+
+    JSON: dsn, series, active_configurations, audit_rows (whose hash chain was verified).
+    """
+    with open_lab() as lab, _connection_string() as dsn:
+        document = {
+            "dsn": dsn,
+            "series": len(lab.store.markets()),
+            "active_configurations": len(lab.store.active_configurations()),
+            "audit_rows": lab.store.verify_audit(),
+        }
+    lines = [f"{lab!r} answers", *(f"  {name.replace('_', ' ')}: {held}" for name, held in document.items())]
+    answer(document, "\n".join(lines), as_json)
+
+
+@verb(database)
+def dsn(
+    hold: Annotated[bool, typer.Option("--hold", help="Keep the embedded server up until Ctrl-C.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print how other programs reach the database (without password).
+
+    The embedded server runs while a lab is open somewhere, or while this is told to --hold it.
+
+    JSON: dsn.
+    """
+    with open_lab(), _connection_string() as text:
+        answer({"dsn": text}, text, as_json)
+        sys.stdout.flush()
+        with contextlib.suppress(KeyboardInterrupt):
+            if hold:
+                signal.pause()
+
+
+@verb(database)
+def stop(as_json: AsJson = False) -> None:
+    """Stop an embedded server that was left running and that nobody uses; exit code 1 if somebody does.
+
+    JSON: running.
+    """
+    from quantlab.store.embedded import EmbeddedServer
+    from quantlab.store.sockets import listens, socket_folder
+
+    settings = Settings.from_environment()
+    if settings.dsn:
+        raise InputError("QUANTLAB_DSN names a server of your own: stop it where it runs, or unset the DSN.")
+    root = settings.home / "postgres"
+    if listens(socket_folder(root)):
+        with contextlib.closing(EmbeddedServer(root)) as server:
+            server.ensure()
+    running = listens(socket_folder(root))
+    text = "another program still uses it: close that first." if running else "the server does not run."
+    answer({"running": running}, text, as_json)
+    if running:
+        raise typer.Exit(1)
+
+
+@contextlib.contextmanager
+def _connection_string() -> Iterator[str]:
+    """How the database is reached while this lasts, without password."""
+    from psycopg.conninfo import make_conninfo
+
+    from quantlab.store.connection import parsed
+    from quantlab.store.embedded import EmbeddedServer
+
+    settings = Settings.from_environment()
+    if settings.dsn:
+        ours = ("connect_timeout", "application_name")
+        known = parsed(settings.dsn).items()
+        yield make_conninfo(**{k: v for k, v in known if "password" not in k and k not in ours})
+        return
+    with contextlib.closing(EmbeddedServer(settings.home / "postgres")) as server:
+        address = server.ensure()
+        yield make_conninfo(**{name: address[name] for name in ("host", "port", "user", "dbname")})
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="quantlab")
+
+
+if __name__ == "__main__":
+    main()

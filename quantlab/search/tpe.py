@@ -5,9 +5,8 @@ is high relative to the second. Cells of a batch that are still unevaluated coun
 so that a batch spreads out.
 
 Each batch is asked of a fresh in-memory Optuna study that holds the `_BEST` best and the `_RECENT` most
-recent cells: Optuna's cost per cell grows with its history (5,000 cells of ten parameters would take
-several times as long), while its weights favour the best 25 and the recent anyway. So a proposal
-follows from the seed and the cells told, and nothing else.
+recent cells, since Optuna's cost per cell grows with its history, while its weights favour the best 25
+and the recent anyway. So a proposal follows from the seed and the cells told, and nothing else.
 
 Source: J. Bergstra et al., "Algorithms for hyper-parameter optimization", NeurIPS 24 (2011); S. Watanabe,
 "Tree-structured Parzen estimator" (2023), arXiv:2304.11127.

@@ -10,6 +10,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from quantlab.backtest.execution import ASSUMPTIONS, DIRECTIONS, AllIn, Costs, Execution, Risk
+from quantlab.backtest.replay import replay
+from quantlab.backtest.trades import Run
 from quantlab.market.candles import TIMEFRAMES, Candles
 from quantlab.signals import Signals, Strategy
 from quantlab.space import Int, Space
@@ -50,7 +52,10 @@ class Script:
             Int("exit_row", 0, self.exit_rows - 1, 0, unit="rows", role="exit"),
             owner="scripted",
         )
-        return Strategy("scripted", space, self.signals, lambda params: 0)
+        strategy = Strategy("scripted", space, self.signals, lambda params: 0)
+        # A Strategy drops entries on lost bars by itself; the engines must refuse them without its help.
+        object.__setattr__(strategy, "signals", self.signals)
+        return strategy
 
     def signals(self, candles: Any, p: Any) -> Signals:
         bars = np.searchsorted(self.timestamps, candles.timestamps)
@@ -78,6 +83,52 @@ def candles_of(rows: list[tuple | None], timeframe: str = "1h", start_ms: int = 
     timestamps = start_ms + TIMEFRAMES[timeframe] * np.arange(len(rows))
     volume = np.where(np.isnan(prices[:, 0]), np.nan, 1.0)
     return Candles.from_arrays("test", "BTC/USD", timeframe, timestamps, *prices.T, volume)
+
+
+def at(n: int, bars: int | list[int] | None) -> np.ndarray | None:
+    if bars is None:
+        return None
+    row = np.zeros((1, n), bool)
+    row[0, bars] = True
+    return row
+
+
+def play(
+    rows: list[tuple | None],
+    *,
+    long: Any = None,
+    short: Any = None,
+    stop: Any = None,
+    target: Any = None,
+    hold: int | None = None,
+    exit_long: Any = None,
+    exit_short: Any = None,
+    on_opposite: str = "ignore",
+    timeframe: str = "1h",
+    start_ms: int = HOUR_MS,
+    start: int = 0,
+    **execution: Any,
+) -> Run:
+    n = len(rows)
+    candles = candles_of(rows, timeframe, start_ms)
+    script = Script(
+        candles.timestamps,
+        long=at(n, long),
+        short=at(n, short),
+        stop=None if stop is None else np.broadcast_to(np.asarray(stop, float), (1, n)),
+        target=None if target is None else np.broadcast_to(np.asarray(target, float), (1, n)),
+        max_holding=None if hold is None else np.array([hold]),
+        exit_long=at(n, exit_long),
+        exit_short=at(n, exit_short),
+        on_opposite=on_opposite,
+    )
+    return replay(script.strategy, candles, {}, Execution(**{"costs": FREE, **execution}), start=start)
+
+
+def fills(run: Run) -> list[tuple[int, int, int, int, float, float]]:
+    """(side, entry bar, exit bar, reason, entry price, exit price) of every trade."""
+    names = ("side", "entry_bar", "exit_bar", "reason", "entry_price", "exit_price")
+    return [tuple(trade[name].item() for name in names) for trade in run.trades]
 
 
 @st.composite

@@ -100,6 +100,11 @@ def test_target_gap(assumption: str, price: float) -> None:
     assert run.trades["bars_held"][0] == 1
 
 
+def test_target_touched_exactly_is_filled() -> None:
+    assert fills(play([FLAT, (100, 105, 99, 100), FLAT], long=0, target=5))[0][3:] == (TARGET, 100.0, 105.0)
+    assert fills(play([FLAT, (100, 101, 95, 100), FLAT], short=0, target=5))[0][3:] == (TARGET, 100.0, 95.0)
+
+
 def test_target_pays_maker_and_no_slippage() -> None:
     run = play([FLAT, (100, 115, 99, 112), FLAT], long=0, target=10, costs=Costs(0.01, 0.002, 100.0))
     # the level counts from the raw open, not from the fill at 101

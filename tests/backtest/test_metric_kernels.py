@@ -17,7 +17,7 @@ RETURNS = hnp.arrays(np.float64, st.integers(0, 80), elements=st.floats(-0.5, 0.
 TIES = hnp.arrays(np.float64, st.integers(0, 60), elements=st.sampled_from([-0.02, -0.01, 0.0, 0.01]))
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(RETURNS | TIES, st.integers(0, 120))
 def test_tail_is_the_quantile_of_all_days(active: np.ndarray, idle: int) -> None:
     assume(len(active) + idle > 0)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from naive_liquidity_sweep import Market, decide
 from quantlab import strategies
 from quantlab.market.candles import Candles
 from quantlab.market.sample import sample_candles
-from quantlab.testing.case import arrays
+from quantlab.testing.case import arrays, entered
 
 SWEEP = strategies.get("liquidity_sweep")
 BTC = sample_candles()
@@ -135,3 +136,20 @@ def test_the_pierce_must_be_deep_and_on_volume() -> None:
     assert decided(shallow, pierce_depth=0.002)["long"] == []
     assert decided(shallow, pierce_depth=0.0005)["long"] == [36]
     assert decided(quiet)["long"] == []
+
+
+def test_the_warmup_is_what_the_oldest_touch_needs() -> None:
+    """With `level_lookback` + 8 bars every decision is the same, with one less some are not."""
+    candles = BTC[:4_000]
+    axes = {"pierce_depth": [0.0005, 0.001], "min_touches": [1, 2, 3], "level_tolerance": [0.001, 0.003]}
+    grid = SWEEP.space.grid(**axes, rejection_bars=5, volume_spike=1.5, level_lookback=20)
+    assert int(SWEEP.warmup(grid.mesh()).max()) >= 28
+    unguarded = inspect.unwrap(SWEEP.signals)
+    whole = entered(arrays(SWEEP.signals(candles, grid.params()), 3))
+    differing = {}
+    for bars in (27, 28):
+        differing[bars] = 0
+        for t in np.flatnonzero(whole.any(axis=(0, 1, 2))).tolist():
+            live = entered(arrays(unguarded(candles[t - bars + 1 : t + 1], grid.params()), 3))
+            differing[bars] += not np.array_equal(live[..., -1], whole[..., t])
+    assert differing[28] == 0 < differing[27]

@@ -5,10 +5,13 @@ import pytest
 from faulty import FAULTS, altered, made
 
 from quantlab.errors import InputError, UnknownNameError
+from quantlab.indicators import shift
 from quantlab.market.synthetic import garch
+from quantlab.signals import Signals, Strategy
+from quantlab.space import Space
 from quantlab.testing import ContractError, check_strategy
 
-CANDLES = garch(600, seed=3)
+CANDLES = garch(400, seed=3)
 
 
 def test_the_clean_strategy_passes_and_the_candles_stay_as_they_are() -> None:
@@ -58,3 +61,12 @@ def test_unknown_name_gets_a_suggestion() -> None:
 
 def test_a_contract_error_is_an_assertion_error() -> None:
     assert issubclass(ContractError, AssertionError)
+
+
+def test_a_strategy_without_parameters_can_be_checked() -> None:
+    def rising(candles, p):
+        return Signals(long=candles.close > shift(candles.close, 1))
+
+    check_strategy(Strategy("rising", Space(owner="rising"), rising, lambda p: 2), CANDLES)
+    with pytest.raises(ContractError, match="rising: the warm-up alone must give the same decision"):
+        check_strategy(Strategy("rising", Space(owner="rising"), rising, lambda p: 1), CANDLES)

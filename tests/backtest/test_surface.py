@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.metrics import METRICS
-from quantlab.backtest.plateau import BANDWIDTH, REACH, kernel_moments
+from quantlab.backtest.plateau import BANDWIDTH, REACH, kernel_moments, nearest_points
 from quantlab.backtest.surface import Surface, identity
 from quantlab.errors import InputError, UnknownNameError
 from quantlab.market.synthetic import garch
@@ -170,8 +170,6 @@ def test_points_have_a_frame_but_no_axes() -> None:
     for act in (lambda: made.axes, lambda: made.sel(fast=3), lambda: made.plane("sharpe", "fast", "hold")):
         with pytest.raises(InputError, match="a list of 2 points has no axes"):
             act()
-    with pytest.raises(InputError, match="a plateau needs a grid"):
-        made.plateau()
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import importlib.metadata
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -207,6 +208,9 @@ def find_strategy(name: str | Strategy) -> Strategy:
     """The registered strategy called `name` (a Strategy is returned as it is)."""
     if isinstance(name, Strategy):
         return name
+    if name not in REGISTRY:
+        for package in importlib.metadata.entry_points(group="quantlab.strategies"):
+            package.load()  # registers what it holds: the library itself comes in by this door
     if name not in REGISTRY:
         raise UnknownNameError("strategy", name, REGISTRY)
     return REGISTRY[name]

@@ -1,8 +1,9 @@
 """Plateaus rather than peaks: the cell whose whole neighbourhood is good.
 
-The score of a cell is the mean minus one standard deviation of its neighbours' metric under a narrow
-Gaussian kernel (one grid step per axis). Against planted edges it never lost to the peak by two standard
-errors, and its in-sample value is the less biased forecast (see docs/honesty.md).
+The score of a cell is the mean minus one standard deviation of its neighbours' metric: on a grid under a
+narrow Gaussian kernel (one grid step per axis), in a list of points over the nearest of them. Against
+planted edges the kernel never lost to the peak by two standard errors, and its in-sample value is the
+less biased forecast (see docs/honesty.md).
 """
 
 from __future__ import annotations
@@ -13,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quantlab.backtest.surface import Cell, Surface, is_ordered
-from quantlab.errors import InputError
-from quantlab.space import Grid
+from quantlab.backtest.surface import Cell, Surface, is_ordered, sign
+from quantlab.space import Choice, Grid, Points
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,9 +44,11 @@ class Plateau:
         Mean of `metric` over the neighbourhood: the headline forecast.
     half_width : mapping of str to float
         Per axis, the distance (in the parameter's unit) to the nearer side's last value at which the
-        metric keeps half of the chosen cell's; 0 where a direct neighbour loses it. None for choices.
+        metric keeps half of the chosen cell's; 0 where a direct neighbour loses it. None for choices and
+        in a list of points.
     neighbours : DataFrame
-        The direct neighbours: parameter, its value, metric, trades.
+        On a grid the neighbours along each axis: parameter, its value, metrics, whether chosen. In a list
+        of points the nearest ones, the chosen first, as `Surface.to_frame` has them.
     """
 
     cell: Cell
@@ -101,21 +103,64 @@ def find_plateau(surface: Surface, metric: str, min_trades: int) -> Plateau:
     """
     surface.best(metric, min_trades)
     grid = surface.cells
-    if not isinstance(grid, Grid):
-        raise InputError(
-            "a plateau needs a grid: a list of points has no neighbours. Sweep a grid, or use best()."
-        )
-    values = surface.eligible(metric, min_trades)
-    mean, sd = kernel_moments(surface[metric], tuple(is_ordered(grid, name) for name in grid.axes))
+    side = sign(metric)
+    values = side * surface.eligible(metric, min_trades)
+    if isinstance(grid, Points):
+        return _plateau_of_points(surface, grid, metric, values)
+    mean, sd = kernel_moments(side * surface[metric], tuple(is_ordered(grid, name) for name in grid.axes))
     score = np.where(np.isnan(values), np.nan, mean - sd)
     index = tuple(map(int, np.unravel_index(int(np.nanargmax(score)), surface.shape)))
     return Plateau(
         cell=surface.cell(index),
         metric=metric,
-        score=float(score[index]),
-        mean=float(mean[index]),
+        score=side * float(score[index]),
+        mean=side * float(mean[index]),
         half_width={name: _half_width(values, grid, index, i) for i, name in enumerate(grid.axes)},
         neighbours=_neighbours(surface, values, grid, index),
+    )
+
+
+def nearest_points(points: Points, count: int) -> np.ndarray:
+    """For every point the `count` nearest ones, itself first: int64 array (points, count).
+
+    Distance is Euclidean in parameters scaled to their bounds; a differing choice counts as the whole range.
+    """
+    columns = []
+    for parameter in points.space.parameters:
+        column = points.columns[parameter.name]
+        if isinstance(parameter, Choice):
+            columns += [np.where(column == option, np.sqrt(0.5), 0.0) for option in parameter.options]
+        else:
+            columns.append((column - parameter.low) / max(parameter.high - parameter.low, 1e-300))
+    scaled = np.stack(columns, axis=1)
+    near = np.empty((points.size, count), np.int64)
+    for first in range(0, points.size, 256):
+        block = slice(first, first + 256)
+        distance = ((scaled[block, None, :] - scaled[None, :, :]) ** 2).sum(axis=-1)
+        distance[np.arange(len(distance)), first + np.arange(len(distance))] = -1.0
+        near[block] = np.argsort(distance, axis=1, kind="stable")[:, :count]
+    return near
+
+
+def _plateau_of_points(surface: Surface, points: Points, metric: str, values: np.ndarray) -> Plateau:
+    """The point whose nearest neighbours, two per parameter that varies, are best."""
+    varying = [name for name in points.space.names if len(np.unique(points.columns[name])) > 1]
+    present = np.flatnonzero(~np.isnan(surface[metric]))
+    kept = Points(points.space, {name: column[present] for name, column in points.columns.items()})
+    near = present[nearest_points(kept, min(2 * len(varying) + 1, kept.size))]
+    side = sign(metric)
+    around = side * surface[metric][near]
+    score = np.full(points.size, np.nan)
+    score[present] = around.mean(axis=1) - around.std(axis=1)
+    index = int(np.nanargmax(np.where(np.isnan(values), np.nan, score)))
+    row = int(np.flatnonzero(present == index)[0])
+    return Plateau(
+        cell=surface.cell((index,)),
+        metric=metric,
+        score=side * float(score[index]),
+        mean=side * float(around[row].mean()),
+        half_width=dict.fromkeys(varying),
+        neighbours=surface.to_frame().iloc[near[row]].reset_index(drop=True),
     )
 
 

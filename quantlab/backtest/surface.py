@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from quantlab.backtest.execution import Execution
-from quantlab.backtest.metrics import METRICS
+from quantlab.backtest.metrics import METRICS, definition
 from quantlab.errors import InputError, UnknownNameError
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
@@ -129,8 +129,8 @@ class Surface:
         return np.where(self["trades"] >= min_trades, self[metric], np.nan)
 
     def best(self, metric: str = "sharpe", min_trades: int = 30) -> Cell:
-        """The cell with the highest `metric`. Never what should be traded: see `plateau`."""
-        values = self.eligible(metric, min_trades)
+        """The cell with the best `metric` (lowest where lower is better); do not trade it: see `plateau`."""
+        values = sign(metric) * self.eligible(metric, min_trades)
         if np.isnan(values).all():
             raise InputError(
                 f"no cell has a {metric} and at least {min_trades} closed trades (most: "
@@ -216,6 +216,11 @@ class Surface:
         if not isinstance(self.cells, Grid):
             raise InputError(f"a list of {self.size} points has no axes: use to_frame(), or sweep a grid.")
         return self.cells
+
+
+def sign(metric: str) -> float:
+    """-1 for a metric of which less is better, else 1."""
+    return -1.0 if definition(metric).better == "lower" else 1.0
 
 
 def is_ordered(grid: Grid, name: str) -> bool:

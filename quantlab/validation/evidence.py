@@ -18,7 +18,6 @@ from quantlab.backtest.surface import Cell, Surface
 from quantlab.backtest.trades import Run
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
-from quantlab.space import Grid
 from quantlab.validation.causality import find_leak
 from quantlab.validation.statistics import psr, upper_p
 from quantlab.validation.thresholds import Gate
@@ -237,12 +236,10 @@ def plateau_or_peak(surface: Surface, cell: Cell, gate: Gate) -> Test:
     if np.isnan(values).all():
         detail = f"no cell traded {gate.min_trades} times; shown is the one that trades most."
         return Test("plateau", chosen, None, None, detail)
-    around = ""
-    if isinstance(surface.cells, Grid):
-        around = f"{surface.plateau(metric, gate.min_trades).mean:.2f} on average around it, "
+    around, peak = surface.plateau(metric, gate.min_trades).mean, np.nanmax(values)
     detail = (
-        f"{metric} {chosen:.2f} at the chosen cell, {around}{np.nanmax(values):.2f} at the single best of "
-        f"{surface.size:,} cells. Expect less than all of them: they were picked because they looked good."
+        f"{metric} {chosen:.2f} at the chosen cell, {around:.2f} on average around it, {peak:.2f} at the "
+        f"single best of {surface.size:,} cells. Expect less than all of them: they were picked because they looked good."
     )
     return Test("plateau", chosen, None, None, detail)
 

@@ -21,7 +21,6 @@ from quantlab.backtest.surface import Cell, Surface
 from quantlab.backtest.trades import OPEN, Run
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
-from quantlab.space import Grid
 from quantlab.validation.splits import Split
 from quantlab.validation.statistics import sharpe, timing_alpha_t, upper_p
 
@@ -160,8 +159,6 @@ def _fold(row: Mapping[str, Any]) -> Fold:
 def choose(surface: Surface, metric: str, min_trades: int) -> Cell | None:
     """The cell in the middle of the best plateau, or None if no cell has a metric and enough trades.
 
-    A list of points has no neighbours, hence no plateau: there it is the best cell.
-
     Parameters
     ----------
     surface : Surface
@@ -171,9 +168,7 @@ def choose(surface: Surface, metric: str, min_trades: int) -> Cell | None:
     """
     if np.isnan(surface.eligible(metric, min_trades)).all():
         return None
-    if isinstance(surface.cells, Grid):
-        return surface.plateau(metric, min_trades).cell
-    return surface.best(metric, min_trades)
+    return surface.plateau(metric, min_trades).cell
 
 
 def trade_window(

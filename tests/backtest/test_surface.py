@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.metrics import METRICS
-from quantlab.backtest.plateau import BANDWIDTH, REACH, kernel_moments, nearest_points
+from quantlab.backtest.plateau import BANDWIDTH, REACH, kernel_moments, nearest_points, nearest_points
 from quantlab.backtest.surface import Surface, identity
 from quantlab.errors import InputError, UnknownNameError
 from quantlab.market.synthetic import garch
@@ -170,6 +170,31 @@ def test_points_have_a_frame_but_no_axes() -> None:
     for act in (lambda: made.axes, lambda: made.sel(fast=3), lambda: made.plane("sharpe", "fast", "hold")):
         with pytest.raises(InputError, match="a list of 2 points has no axes"):
             act()
+
+
+def test_the_plateau_of_points_lies_among_good_neighbours() -> None:
+    rng = np.random.default_rng(0)
+    drawn = zip(rng.integers(1, 101, 80).tolist(), rng.random(80).tolist(), strict=True)
+    cells = [{"fast": fast, "depth": depth} for fast, depth in drawn]
+    good = np.array([2.0 if c["fast"] > 60 and c["depth"] > 0.5 else 0.0 for c in cells])
+    lone = int(np.flatnonzero([c["fast"] < 30 and c["depth"] < 0.3 for c in cells])[0])
+    good[lone] = 5.0
+    made = surface(SPACE.points(cells), sharpe=good)
+    assert made.best().index == (lone,)
+    plateau = made.plateau()
+    assert good[plateau.cell.index] == 2.0
+    assert plateau.neighbours["sharpe"].mean() == pytest.approx(plateau.mean)
+    assert plateau.half_width == {"fast": None, "depth": None}
+
+
+def test_nearest_points_against_plain_loops() -> None:
+    rng = np.random.default_rng(1)
+    sides = ["with", "against"]
+    cells = [{"fast": int(rng.integers(1, 101)), "side": sides[rng.integers(2)]} for _ in range(30)]
+    for i, near in enumerate(nearest_points(SPACE.points(cells), 4)):
+        far = [((c["fast"] - cells[i]["fast"]) / 99) ** 2 + (c["side"] != cells[i]["side"]) for c in cells]
+        assert near[0] == i
+        np.testing.assert_allclose(sorted(far)[:4], [far[j] for j in near], atol=1e-12)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)

@@ -8,6 +8,8 @@ leaves it running for the next one. What is believed, and what is not:
   whose client was killed is waited for.
 * ``alive.lock`` is held by every process of a server for as long as it lives. While nothing answers, a held
   lock means orphans, which are ended; a free one means that no process can touch the data.
+* ``clients.lock`` is shared by all who use the server. Who leaves last waits a moment for connections that
+  are just ending, and stops the server unless ``pg_stat_activity`` still shows a client of another kind.
 
 Unix socket only, directories 0700, fsync on.
 """
@@ -47,6 +49,7 @@ _OPTIONS = {
 }
 _INITDB = "-U quantlab -A trust -E UTF8 --no-locale --data-checksums --no-instructions"
 _PATIENCE_S = 60.0  # for a server that answers but refuses; a recovery is waited for as long as it takes
+_GRACE_S = 2.0
 _LARGEST_LOG = 4 << 20
 _FULL = "No space left on device"
 
@@ -76,6 +79,7 @@ class EmbeddedServer:
         self._name = f"quantlab {os.getpid()} {secrets.token_hex(4)}"
         self._mutex = threading.RLock()
         self._presence: psycopg.Connection | None = None
+        self._seat: int | None = None
         self._address: dict[str, Any] = {}
         self._pid = os.getpid()
         self._inherited: list[object] = []
@@ -98,11 +102,13 @@ class EmbeddedServer:
         with self._mutex:
             if os.getpid() != self._pid:  # forked: the connection is our parent's
                 self._inherited.append(self._presence)
-                self._pid, self._presence = os.getpid(), None
+                self._pid, self._presence, self._seat = os.getpid(), None, None
             if anew or self._presence is None or gone(self._presence):
                 self._leave()
                 with self._locked() as lock:
                     self._presence = self._find() or self._start(lock)
+                    self._seat = os.open(self.root / "clients.lock", os.O_RDWR | os.O_CREAT, 0o600)
+                    fcntl.flock(self._seat, fcntl.LOCK_SH)
                 atexit.register(self.close)
             return dict(self._address)
 
@@ -123,9 +129,15 @@ class EmbeddedServer:
                     self._wait_for_end("it was told to stop but runs on")
 
     def _leave(self) -> None:
+        self._stand_up()
         if self._presence is not None:
             self._presence.close()
             self._presence = None
+
+    def _stand_up(self) -> None:
+        if self._seat is not None:
+            os.close(self._seat)
+            self._seat = None
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[int]:
@@ -276,14 +288,23 @@ class EmbeddedServer:
         """The pid of the postmaster, as the living server states it, if we are its only client."""
         import psycopg
 
+        self._stand_up()
+        if not self._is_free("clients.lock"):
+            return None
+
         others = "select count(*) from pg_stat_activity where backend_type = 'client backend'"
         mine = "split_part(pg_read_file('postmaster.pid'), chr(10), 1)::int"
         query = f"select {mine} where ({others} and application_name <> %s) = 0"
-        try:
-            row = self._presence.execute(query, [self._name]).fetchone() if self._presence else None
-        except psycopg.OperationalError:  # it has ended already
-            return None
-        return row[0] if row else None
+        deadline = time.monotonic() + _GRACE_S
+        while self._presence is not None:
+            try:
+                row = self._presence.execute(query, [self._name]).fetchone()
+            except psycopg.OperationalError:  # it has ended already
+                return None
+            if row or time.monotonic() > deadline:
+                return row[0] if row else None
+            time.sleep(0.02)
+        return None
 
     def _wait_for_end(self, otherwise: str) -> None:
         deadline = time.monotonic() + _PATIENCE_S
@@ -294,7 +315,10 @@ class EmbeddedServer:
 
     def _ended(self) -> bool:
         """Whether no process of any server of ours is alive."""
-        probe = os.open(self.root / "alive.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        return self._is_free("alive.lock")
+
+    def _is_free(self, lock: str) -> bool:
+        probe = os.open(self.root / lock, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             return _try_lock(probe)
         finally:

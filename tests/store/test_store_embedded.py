@@ -86,6 +86,18 @@ def test_the_first_starts_it_and_the_last_stops_it(new_home: NewHome) -> None:
     assert ended(home)
 
 
+def test_connections_that_are_just_ending_do_not_keep_it_running(new_home: NewHome) -> None:
+    home = new_home()
+    for _ in range(3):
+        server = EmbeddedServer(home / "postgres")
+        address = server.ensure() | {"application_name": "psql"}
+        others = [psycopg.connect(**address) for _ in range(20)]
+        for other in others:
+            other.close()
+        server.close()
+        assert ended(home)
+
+
 def test_another_client_keeps_it_running(new_home: NewHome) -> None:
     home = new_home()
     server = EmbeddedServer(home / "postgres")

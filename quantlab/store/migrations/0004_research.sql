@@ -43,7 +43,7 @@ alter table trial_ledger enable always trigger trials_are_kept;
 
 create table sweep_checkpoint (
     key text not null,
-    chunk int not null check (chunk >= 0),
+    chunk bigint not null check (chunk >= 0),
     data bytea not null,
     saved_at timestamptz not null default now(),
     primary key (key, chunk)

@@ -43,7 +43,8 @@ class UnknownNameError(InputError):
         known = sorted(map(str, known))
         near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}."
-        super().__init__(f"{name!r} is not a {kind}: {hint}")
+        article = "an" if kind[:1] in "aeiou" else "a"
+        super().__init__(f"{name!r} is not {article} {kind}: {hint}")
 
 
 class CandlesError(InputError):

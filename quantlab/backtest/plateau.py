@@ -26,6 +26,9 @@ REACH = 2
 BANDWIDTH = 1.0
 """Standard deviation of the kernel, in grid steps."""
 
+LEAST_KNOWN = 0.5
+"""Share of its neighbourhood that must have the metric for a cell to be chosen, if any cell has as much."""
+
 HOLDS = 0.5
 """A parameter still holds where the metric keeps this share of the chosen cell's."""
 
@@ -59,8 +62,10 @@ class Plateau:
     neighbours: pd.DataFrame
 
 
-def kernel_moments(values: np.ndarray, ordered: tuple[bool, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of the Gaussian neighbourhood of every cell.
+def kernel_moments(
+    values: np.ndarray, ordered: tuple[bool, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, standard deviation and weight of the Gaussian neighbourhood of every cell.
 
     Parameters
     ----------
@@ -71,7 +76,8 @@ def kernel_moments(values: np.ndarray, ordered: tuple[bool, ...]) -> tuple[np.nd
 
     Returns
     -------
-    mean, sd : float arrays, shape of `values`
+    mean, sd, share : float arrays, shape of `values`
+        `share` is the part of the kernel's weight, inside the grid, that fell on cells with a value.
     """
     from scipy.ndimage import correlate1d
 
@@ -80,14 +86,14 @@ def kernel_moments(values: np.ndarray, ordered: tuple[bool, ...]) -> tuple[np.nd
     weights /= weights.sum()
     present = ~np.isnan(values)
     filled = np.where(present, values, 0.0)
-    sums = [present.astype(np.float64), filled, filled**2]
+    sums = [present.astype(np.float64), filled, filled**2, np.ones(values.shape)]
     for axis, smooth in enumerate(ordered):
         if smooth and values.shape[axis] > 1:
             sums = [correlate1d(s, weights, axis=axis, mode="constant") for s in sums]
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = sums[1] / sums[0]
         sd = np.sqrt(np.maximum(sums[2] / sums[0] - mean**2, 0.0))
-    return mean, sd
+    return mean, sd, sums[0] / sums[3]
 
 
 def find_plateau(surface: Surface, metric: str, min_trades: int) -> Plateau:
@@ -107,8 +113,11 @@ def find_plateau(surface: Surface, metric: str, min_trades: int) -> Plateau:
     values = side * surface.eligible(metric, min_trades)
     if isinstance(grid, Points):
         return _plateau_of_points(surface, grid, metric, values)
-    mean, sd = kernel_moments(side * surface[metric], tuple(is_ordered(grid, name) for name in grid.axes))
+    ordered = tuple(is_ordered(grid, name) for name in grid.axes)
+    mean, sd, share = kernel_moments(side * surface[metric], ordered)
     score = np.where(np.isnan(values), np.nan, mean - sd)
+    if not np.isnan(score[share >= LEAST_KNOWN]).all():
+        score = np.where(share >= LEAST_KNOWN, score, np.nan)
     index = tuple(map(int, np.unravel_index(int(np.nanargmax(score)), surface.shape)))
     return Plateau(
         cell=surface.cell(index),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -160,7 +161,8 @@ class Surface:
             place[list(grid.axes).index(name)] = int(found[0])
             fixed[name] = axes.pop(name)[found[0]].item()
         metrics = {name: array[tuple(place)] for name, array in self.metrics.items()}
-        return replace(self, cells=Grid(grid.space, axes, fixed), metrics=metrics)
+        key = hashlib.sha256(f"{self.key}:{sorted(fixed.items())}".encode()).hexdigest()
+        return replace(self, cells=Grid(grid.space, axes, fixed), metrics=metrics, key=key)
 
     def plane(self, metric: str, x: str, y: str, reduce: Reduce = "max") -> np.ndarray:
         """`metric` over two axes, shape ``(len(y), len(x))``; the other axes reduced, NaN ignored."""

@@ -88,10 +88,11 @@ def sweep(
             f"the cells belong to {cells.space.owner}, not to {found.name}: make them with its own space."
         )
     values = np.full((len(METRICS), *cells.shape), np.nan)
-    done = dict(checkpoint.load()) if checkpoint else {}
+    done = {} if checkpoint is None else dict(checkpoint.load())
     bar = _bar(found.name, cells.size, progress)
     with bar, ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        for number, (place, part) in enumerate(plan(found, candles, cells, budget)):
+        for place, part in plan(found, candles, cells, budget):
+            number = part_number(place)
             if number in done:
                 part_values = done[number]
                 bar.update(part.size)
@@ -100,10 +101,10 @@ def sweep(
                     part_values = _sweep_part(prepare(found, candles, part, execution), pool, bar)
                 except Exception as error:
                     error.add_note(
-                        f"while sweeping part {number} of {found.name}: {json.dumps(part.to_json())[:400]}"
+                        f"while sweeping a part of {found.name}: {json.dumps(part.to_json())[:400]}"
                     )
                     raise
-                if checkpoint:
+                if checkpoint is not None:
                     checkpoint.save(number, part_values)
             values[(slice(None), *place)] = part_values.reshape(len(METRICS), *part.shape)
     return Surface(
@@ -128,6 +129,12 @@ def surface_key(strategy: Strategy, candles: Candles, cells: Cells, execution: E
         "execution": execution.to_json(),
     }
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def part_number(place: tuple[slice, ...]) -> int:
+    """A number below 2**62 that names a part by the slices of the surface that it fills."""
+    bounds = [(axis.start, axis.stop) for axis in place]
+    return int.from_bytes(hashlib.sha256(json.dumps(bounds).encode()).digest()[:8]) >> 2
 
 
 def _bar(name: str, total: int, show: bool) -> Any:

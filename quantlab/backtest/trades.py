@@ -51,7 +51,7 @@ _HEADLINE = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Run:
     """One cell, backtested once. Its arrays are read-only.
 
@@ -117,6 +117,10 @@ class Run:
             for edge in ("entry", "exit"):
                 frame[f"{edge}_time"] = pd.to_datetime(timestamps[self.trades[f"{edge}_bar"]], unit="ms")
         return frame
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{name}={self.metrics[name]:.4g}" for name in _HEADLINE if name in self.metrics)
+        return f"Run({self.strategy}, {dict(self.params)}: {figures})"
 
     def _repr_html_(self) -> str:
         cell = ", ".join(f"{name}={value}" for name, value in self.params.items())

@@ -239,7 +239,8 @@ def plateau_or_peak(surface: Surface, cell: Cell, gate: Gate) -> Test:
     around, peak = surface.plateau(metric, gate.min_trades).mean, np.nanmax(values)
     detail = (
         f"{metric} {chosen:.2f} at the chosen cell, {around:.2f} on average around it, {peak:.2f} at the "
-        f"single best of {surface.size:,} cells. Expect less than all of them: they were picked because they looked good."
+        f"single best of {surface.size:,} cells. Expect less than all of them: they were picked because they "
+        "looked good."
     )
     return Test("plateau", chosen, None, None, detail)
 

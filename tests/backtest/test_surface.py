@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.metrics import METRICS
-from quantlab.backtest.plateau import BANDWIDTH, REACH, kernel_moments, nearest_points, nearest_points
+from quantlab.backtest.plateau import BANDWIDTH, REACH, kernel_moments, nearest_points
 from quantlab.backtest.surface import Surface, identity
 from quantlab.errors import InputError, UnknownNameError
 from quantlab.market.synthetic import garch
@@ -203,13 +203,14 @@ def test_nearest_points_against_plain_loops() -> None:
     st.tuples(*[st.booleans()] * 3),
 )
 def test_neighbourhoods_against_plain_loops(values: np.ndarray, ordered: tuple[bool, ...]) -> None:
-    mean, sd = kernel_moments(values, ordered)
+    mean, sd, share = kernel_moments(values, ordered)
     for place in np.ndindex(values.shape):
-        present = []
+        inside, present = 0.0, []
         for steps in itertools.product(*(range(-REACH, REACH + 1) if on else (0,) for on in ordered)):
             other = tuple(a + b for a, b in zip(place, steps, strict=True))
             if all(0 <= i < n for i, n in zip(other, values.shape, strict=True)):
                 weight = math.exp(-0.5 * sum(s * s for s in steps) / BANDWIDTH**2)
+                inside += weight
                 if not math.isnan(values[other]):
                     present.append((weight, values[other]))
         total = math.fsum(w for w, _ in present)
@@ -220,6 +221,7 @@ def test_neighbourhoods_against_plain_loops(values: np.ndarray, ordered: tuple[b
         spread = math.sqrt(math.fsum(w * (v - centre) ** 2 for w, v in present) / total)
         assert mean[place] == pytest.approx(centre, rel=1e-9, abs=1e-9)
         assert sd[place] == pytest.approx(spread, rel=1e-6, abs=1e-6)
+        assert share[place] == pytest.approx(total / inside, rel=1e-9)
 
 
 def test_a_plateau_is_preferred_to_a_lone_peak() -> None:
@@ -232,6 +234,12 @@ def test_a_plateau_is_preferred_to_a_lone_peak() -> None:
     assert plateau.cell.index in {(i, j) for i in range(5, 9) for j in range(5, 9)}
     assert plateau.metric == "sharpe"
     assert plateau.score <= plateau.mean <= 2.0
+
+
+def test_a_cell_amid_unknown_ones_is_chosen_only_if_there_is_no_other() -> None:
+    nan = math.nan
+    assert line([nan, nan, 9, nan, nan, 3, 3, 3, 3, 3]).plateau().cell.params["fast"] >= 6
+    assert line([nan, nan, nan, nan, 2.0, nan, nan, nan, nan]).plateau().cell.params["fast"] == 5
 
 
 def test_cells_without_enough_trades_are_neighbours_but_never_chosen() -> None:

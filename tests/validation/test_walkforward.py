@@ -34,10 +34,10 @@ def test_choice_is_the_plateau_among_cells_that_trade_enough():
     assert choose(surface, "sharpe", most + 1) is None
 
 
-def test_choice_among_points_is_the_best():
+def test_choice_among_points_is_their_plateau():
     points = STRATEGY.space.points([{"fast": f, "slow": 60} for f in (5, 10, 20)])
     surface = sweep(STRATEGY, HOURS, points, EXECUTION, progress=False)
-    assert choose(surface, "sharpe", 1).index == surface.best("sharpe", 1).index
+    assert choose(surface, "sharpe", 1).index == surface.plateau("sharpe", 1).cell.index
 
 
 def test_a_window_is_not_told_the_future():

@@ -9,7 +9,7 @@ import contextlib
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,6 +23,7 @@ from quantlab.terminal import (
     Question,
     SearchQuestion,
     answer,
+    connection_string,
     group,
     judged,
     open_lab,
@@ -35,6 +36,7 @@ from quantlab.terminal import (
 if TYPE_CHECKING:
     import pandas as pd
 
+    from quantlab.backtest.plateau import Plateau
     from quantlab.backtest.surface import Cell, Surface
     from quantlab.market.candles import Candles
 
@@ -67,6 +69,18 @@ def _main(
 
 def _cell(cell: Cell) -> dict[str, Any]:
     return {"params": cell.params, "metrics": cell.metrics}
+
+
+def _found(best: Cell, plateau: Plateau) -> dict[str, Any]:
+    figures = {name: getattr(plateau, name) for name in ("score", "mean", "half_width")}
+    around = {**figures, "neighbours": plateau.neighbours.to_dict("records")}
+    return {"best": _cell(best), "plateau": _cell(plateau.cell) | around}
+
+
+def _told(best: Cell, plateau: Plateau) -> str:
+    around = f"{plateau.metric} {plateau.mean:.3g} on average around it, score {plateau.score:.3g}"
+    table = plateau.neighbours.to_string(index=False)
+    return f"best     {best}\nplateau  {plateau.cell}\n         {around}\n{table}"
 
 
 def _origin(surface: Surface) -> dict[str, Any]:
@@ -196,8 +210,6 @@ def sweep(question: Question, as_json: AsJson = False) -> None:
     with swept(question) as (_, surface):
         best = surface.best(question.metric, question.min_trades)
         plateau = surface.plateau(question.metric, question.min_trades)
-    figures = {name: getattr(plateau, name) for name in ("score", "mean", "half_width")}
-    neighbours = plateau.neighbours.to_dict("records")
     document = {
         **_origin(surface),
         "key": surface.key,
@@ -205,13 +217,9 @@ def sweep(question: Question, as_json: AsJson = False) -> None:
         "axes": {name: values.tolist() for name, values in surface.axes.items()},
         "metric": question.metric,
         "min_trades": question.min_trades,
-        "best": _cell(best),
-        "plateau": {**_cell(plateau.cell), **figures, "neighbours": neighbours},
+        **_found(best, plateau),
     }
-    around = f"{question.metric} around the plateau: {plateau.mean:.3g} on average, score {plateau.score:.3g}"
-    table = plateau.neighbours.to_string(index=False)
-    lines = [surface, f"peak     {best}", f"plateau  {plateau.cell}", around, table, f"key {surface.key}"]
-    answer(document, "\n".join(map(str, lines)), as_json)
+    answer(document, f"{surface!r}\n{_told(best, plateau)}\nkey {surface.key}", as_json)
 
 
 @verb(app)
@@ -219,14 +227,16 @@ def search(question: SearchQuestion, as_json: AsJson = False) -> None:
     """Search a space with a sampler; every trial is stored and counted.
 
     JSON: strategy, market, execution, key, surface_key, sampler, seed, trials, budget, ended, metric,
-    min_trades, best {params, metrics}.
+    min_trades, best {params, metrics}, plateau {params, metrics, score, mean, half_width, neighbours}.
     """
     with studied(question) as (_, study):
         best = study.best()
+        plateau = study.surface.plateau(question.metric, question.min_trades)
     names = ("key", "sampler", "seed", "budget", "ended", "min_trades")
     document = _origin(study.surface) | {name: getattr(study, name) for name in names}
     document |= {"surface_key": study.surface.key, "trials": study.n_trials, "metric": study.objective}
-    answer({**document, "best": _cell(best)}, f"{study!r}\nbest {best}\nkey {study.key}", as_json)
+    text = f"{study!r}\n{_told(best, plateau)}\nkey {study.key}"
+    answer(document | _found(best, plateau), text, as_json)
     if study.interrupted:
         raise KeyboardInterrupt
 
@@ -312,7 +322,7 @@ def status(as_json: AsJson = False) -> None:
 
     JSON: dsn, series, active_configurations, audit_rows (whose hash chain was verified).
     """
-    with open_lab() as lab, _connection_string() as dsn:
+    with open_lab() as lab, connection_string() as dsn:
         document = {
             "dsn": dsn,
             "series": len(lab.store.markets()),
@@ -334,7 +344,7 @@ def dsn(
 
     JSON: dsn.
     """
-    with open_lab(), _connection_string() as text:
+    with open_lab(), connection_string() as text:
         answer({"dsn": text}, text, as_json)
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):
@@ -363,25 +373,6 @@ def stop(as_json: AsJson = False) -> None:
     answer({"running": running}, text, as_json)
     if running:
         raise typer.Exit(1)
-
-
-@contextlib.contextmanager
-def _connection_string() -> Iterator[str]:
-    """How the database is reached while this lasts, without password."""
-    from psycopg.conninfo import make_conninfo
-
-    from quantlab.store.connection import parsed
-    from quantlab.store.embedded import EmbeddedServer
-
-    settings = Settings.from_environment()
-    if settings.dsn:
-        ours = ("connect_timeout", "application_name")
-        known = parsed(settings.dsn).items()
-        yield make_conninfo(**{k: v for k, v in known if "password" not in k and k not in ours})
-        return
-    with contextlib.closing(EmbeddedServer(settings.home / "postgres")) as server:
-        address = server.ensure()
-        yield make_conninfo(**{name: address[name] for name in ("host", "port", "user", "dbname")})
 
 
 def main() -> None:

@@ -25,6 +25,7 @@ import typer
 
 from quantlab.backtest.execution import Costs, Execution
 from quantlab.errors import ConfigurationError, InputError, QuantlabError
+from quantlab.settings import Settings
 
 if TYPE_CHECKING:
     from quantlab.backtest.surface import Surface
@@ -89,7 +90,7 @@ class Question:
 
     def candles(self, lab: Lab) -> Candles:
         """The candles, from the database."""
-        start, end = (moment and moment.isoformat() for moment in (self.start, self.end))
+        start, end = (moment.isoformat() if moment else None for moment in (self.start, self.end))
         return lab.candles(self.exchange, self.symbol, self.timeframe, start=start, end=end)
 
 
@@ -151,6 +152,25 @@ def judged(question: AnyQuestion) -> Iterator[tuple[Lab, Verdict]]:
         if getattr(searched, "interrupted", False):
             raise KeyboardInterrupt
         yield lab, lab.validate(searched, gate=gate, progress=progress())
+
+
+@contextlib.contextmanager
+def connection_string() -> Iterator[str]:
+    """How the database is reached while this lasts, without password."""
+    from psycopg.conninfo import make_conninfo
+
+    from quantlab.store import connection
+    from quantlab.store.embedded import EmbeddedServer
+
+    settings = Settings.from_environment()
+    if settings.dsn:
+        ours = ("connect_timeout", "application_name")
+        known = connection.parsed(settings.dsn).items()
+        yield make_conninfo(**{k: v for k, v in known if "password" not in k and k not in ours})
+        return
+    with contextlib.closing(EmbeddedServer(settings.home / "postgres")) as server:
+        address = server.ensure()
+        yield make_conninfo(**{name: address[name] for name in ("host", "port", "user", "dbname")})
 
 
 def parsed(values: list[str] | None) -> dict[str, Any]:

@@ -127,6 +127,8 @@ class EmbeddedServer:
                 if postmaster:
                     os.kill(postmaster, signal.SIGINT)
                     self._wait_for_end("it was told to stop but runs on")
+                    with contextlib.suppress(OSError):
+                        os.rmdir(self._address["host"])
 
     def _leave(self) -> None:
         self._stand_up()

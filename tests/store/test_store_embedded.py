@@ -298,6 +298,7 @@ def test_paths_of_any_kind(new_home: NewHome, name: str) -> None:
     assert Path(str(ask(address, "show data_directory"))).samefile(home / "postgres" / "data")
     server.close()
     assert ended(home)
+    assert not Path(address["host"]).exists()
 
 
 def test_a_server_is_found_by_a_process_with_another_temp_folder(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -31,11 +31,12 @@ class Settings:
         and exported configurations (``home/configurations``). ``QUANTLAB_HOME``; by default ``data/``
         of the checkout, or ``~/.quantlab`` for an installed wheel.
     dsn : str or None
-        Connection string of a PostgreSQL server (``QUANTLAB_DSN``); None starts the embedded one.
+        Connection string of a PostgreSQL server (``QUANTLAB_DSN``), never shown; None starts the
+        embedded one.
     """
 
     home: Path
-    dsn: str | None = None
+    dsn: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_environment(cls) -> Settings:

@@ -243,9 +243,19 @@ def _explained() -> Iterator[None]:
         else:
             typer.echo("\n".join([f"quantlab: {error}", *getattr(error, "__notes__", [])]), err=True)
         raise typer.Exit(1 if isinstance(error, ConfigurationError) else 2) from None
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemError) as error:
+        if not interrupted(error):
+            raise
         typer.echo(_INTERRUPTED, err=True)
         raise typer.Exit(130) from None
+
+
+def interrupted(error: BaseException) -> bool:
+    """Whether Ctrl-C caused it: one that meets a compiled function comes out as a SystemError."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__
+    return cause is not None
 
 
 def answer(document: Mapping[str, Any], text: object, as_json: bool) -> None:

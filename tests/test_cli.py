@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import quantlab
-from quantlab import cli, research
+from quantlab import cli, research, terminal
 from quantlab.backtest.execution import Costs, Execution
 from quantlab.backtest.metrics import METRICS
 from quantlab.backtest.sweep import surface_key
@@ -282,6 +283,7 @@ def test_what_is_undefined_is_null(call: Callable[..., Result]) -> None:
 
 def test_bars_are_drawn_for_a_person_only_and_never_into_the_answer(home: Path, lab: Lab) -> None:
     ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
     done = subprocess.run(
         [sys.executable, "-m", "quantlab.cli", "search", "sma_cross", *BTC, "--trials", "60", "--json"],
         env=_environment(home),
@@ -290,8 +292,9 @@ def test_bars_are_drawn_for_a_person_only_and_never_into_the_answer(home: Path, 
         text=True,
         timeout=120,
     )
-    os.close(theirs)
+    os.set_blocking(ours, False)
     shown = os.read(ours, 1 << 16).decode()
+    os.close(theirs)
     os.close(ours)
     assert "sma_cross tpe" in shown
     assert parse(done.stdout)["trials"] == 60
@@ -525,3 +528,16 @@ def test_a_server_of_ones_own_is_not_stopped(
 ) -> None:
     monkeypatch.setenv("QUANTLAB_DSN", "postgresql://127.0.0.1:1/lab")
     assert call("db", "stop").exit_code == 2
+
+
+def test_ctrl_c_inside_a_compiled_function_is_still_ctrl_c() -> None:
+    """Now and then Numba's dispatcher turns it into a SystemError, which is caused by the interrupt."""
+    try:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise SystemError("returned a result with an exception set") from error
+    except SystemError as error:
+        assert terminal.interrupted(error)
+    assert terminal.interrupted(KeyboardInterrupt())
+    assert not terminal.interrupted(SystemError("something else"))

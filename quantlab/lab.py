@@ -337,10 +337,10 @@ class Lab:
             "execution": surface.execution.to_json(),
         }
         where, cells = surface.identity, int(np.count_nonzero(surface.cells.allowed))
-        self.store.put_surface(surface.key, meta, surface.metrics, surface.shape)
         self.store.record_search(
             surface.key, where.fingerprint, where.family, surface.strategy.name, cells, kind
         )
+        self.store.put_surface(surface.key, meta, surface.metrics, surface.shape)
 
     def _origin(self, verdict: Verdict) -> _Judged:
         if verdict.surface_key not in self._judged:

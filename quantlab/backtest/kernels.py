@@ -349,3 +349,11 @@ def trace(bars, rules, rows, exits, path, equity, exposure):
             trades += 1
     equity[flat_from:] = worth[trades]
     return memo.f[:trades], memo.i[:trades], worth[:trades]
+
+
+@kernel
+def scatter(out, position, cell, first, last, values):
+    """Copy row ``position[i]`` of `out` to column ``cell[i]`` of `values` for i in ``[first, last)``."""
+    for i in range(first, last):
+        for m in range(out.shape[1]):
+            values[m, cell[i]] = out[position[i], m]

@@ -8,8 +8,8 @@ import numpy as np
 
 from quantlab.jit import kernel
 
-CLOSE_ENOUGH = 1e-8
-"""A Newton step this small has squared its error: the next one would move the cost by about 1e-16."""
+CLOSE_ENOUGH = 1e-7
+"""A Newton step this small has squared its error: the next one would move the cost by about 1e-14."""
 
 
 @kernel
@@ -37,27 +37,25 @@ def _select(values, k, size):
 
 
 @kernel
-def _ordered(values, size, zeros, k):
+def _ordered(values, size, losses, zeros, k):
     """The k-th smallest of ``values[:size]`` joined by `zeros` zeros; `values` is reordered."""
-    below = 0
-    for i in range(size):
-        if values[i] < 0.0:
-            below += 1
-    if below <= k < below + zeros:
+    if losses <= k < losses + zeros:
         return 0.0
-    position = k if k < below else k - zeros
+    position = k if k < losses else k - zeros
     _select(values, position, size)
     return values[position]
 
 
 @kernel
-def tail(returns, size, days):
+def tail(returns, size, losses, days):
     """Value at risk and conditional value at risk of daily returns, level 5 %.
 
     Parameters
     ----------
     returns : float array
         Returns of the ``size`` days on which equity could move; reordered in place.
+    losses : int
+        How many of them are negative.
     days : int
         All days; the others returned exactly zero.
 
@@ -69,10 +67,10 @@ def tail(returns, size, days):
     zeros = days - size
     place = 0.05 * (days - 1)
     k = math.floor(place)
-    low = _ordered(returns, size, zeros, k)
+    low = _ordered(returns, size, losses, zeros, k)
     quantile = low
     if k + 1 < days and place > k:
-        high = _ordered(returns, size, zeros, k + 1)
+        high = _ordered(returns, size, losses, zeros, k + 1)
         share = place - k
         quantile = low + (high - low) * share if share < 0.5 else high - (high - low) * (1.0 - share)
     total, count = 0.0, 0
@@ -141,7 +139,7 @@ def break_even(ratio, stop_rel, size, logs, fraction, risk, leverage):
         else:
             break
         step = cost - value / slope if value > -np.inf else low
-        crawls = abs(step - cost) <= CLOSE_ENOUGH and abs(value) > CLOSE_ENOUGH * 100.0 * size
+        crawls = abs(step - cost) <= CLOSE_ENOUGH and abs(value) > 1e-6 * size
         newton = low < step < high and not crawls
         if not newton:
             step = 0.5 * (low + high)

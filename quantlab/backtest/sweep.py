@@ -13,6 +13,7 @@ import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
@@ -87,7 +88,7 @@ def sweep(
         raise InputError(
             f"the cells belong to {cells.space.owner}, not to {found.name}: make them with its own space."
         )
-    values = np.full((len(METRICS), *cells.shape), np.nan)
+    values = np.empty((len(METRICS), *cells.shape))
     done = {} if checkpoint is None else dict(checkpoint.load())
     bar = _bar(found.name, cells.size, progress)
     with bar, ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
@@ -106,7 +107,11 @@ def sweep(
                     raise
                 if checkpoint is not None:
                     checkpoint.save(number, part_values)
-            values[(slice(None), *place)] = part_values.reshape(len(METRICS), *part.shape)
+            part_values = part_values.reshape(len(METRICS), *part.shape)
+            if part.size == cells.size:
+                values = part_values
+            else:
+                values[(slice(None), *place)] = part_values
     return Surface(
         strategy=found,
         cells=cells,
@@ -168,8 +173,14 @@ def _sweep_part(p: Prepared, pool: ThreadPoolExecutor, bar: Any) -> np.ndarray:
     pair_row, pair_exit, position, weight = _pairs(p)
     out = np.empty((len(pair_row), len(METRICS)))
     _compose(p, pair_row, pair_exit, weight, out, pool, bar)
-    values = np.full((len(METRICS), p.allowed.size), np.nan)
-    values[:, p.allowed.ravel()] = out[position].T
+    values = np.empty((len(METRICS), p.allowed.size))
+    cell = np.flatnonzero(p.allowed)
+    if cell.size < p.allowed.size:
+        values.fill(np.nan)
+    bounds = np.linspace(0, cell.size, 9).astype(int).tolist()
+    copies = [pool.submit(kernels.scatter, out, position, cell, a, b, values) for a, b in pairwise(bounds)]
+    for copy in copies:
+        copy.result()
     bar.update(int(p.allowed.size - p.allowed.sum()))
     return values
 

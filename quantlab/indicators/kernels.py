@@ -93,3 +93,26 @@ def latest_level(n, swings, level, since, strength, lookback):
                 out[t] = level[i]
                 break
     return out
+
+
+@kernel
+def reclaims(event_start, event_bars, event_row, level, level_row, bars, close, out):
+    """Set ``out[r, t]`` where bar t closes above the level of an event at most ``bars[r] - 1`` bars old.
+
+    Parameters
+    ----------
+    event_start, event_bars : int64 arrays
+        Bars of the events of each event row, one row after the other.
+    event_row, level_row : int64 arrays (rows,)
+        Rows that each output row reads.
+    level : float64 array (level rows, n)
+    bars : int64 array (rows,)
+    """
+    n = close.size
+    for r in range(out.shape[0]):
+        e, lv = event_row[r], level_row[r]
+        for i in range(event_start[e], event_start[e + 1]):
+            t = event_bars[i]
+            for b in range(t, min(t + bars[r], n)):
+                if close[b] > level[lv, t]:
+                    out[r, b] = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantlab.indicators.kernels import latest_level, swing_lows, touched_levels
+from quantlab.indicators.kernels import latest_level, reclaims, swing_lows, touched_levels
 
 
 def support(
@@ -58,3 +58,47 @@ def resistance(
 ) -> np.ndarray:
     """Price of the latest resistance level, `support` mirrored; known at the close of its bar."""
     return -support(-np.asarray(high), lookback, min_touches, tolerance, strength)
+
+
+def reclaimed(pierced: np.ndarray, close: np.ndarray, level: np.ndarray, bars: np.ndarray) -> np.ndarray:
+    """Whether a bar closes back above a level that was pierced within the last `bars` bars.
+
+    Each piercing bar is judged by its own level. Known at the close of the bar; pass negative prices for
+    the mirrored question.
+
+    Parameters
+    ----------
+    pierced : boolean array (..., n_bars)
+        Bars that went below `level`.
+    close : float array (n_bars,)
+    level : float array (..., n_bars)
+        Level at the piercing bar.
+    bars : int array (..., 1)
+        Greatest age of the piercing bar, itself counting as the first.
+
+    Returns
+    -------
+    boolean array (..., n_bars)
+        Over the broadcast axes of all three.
+    """
+    n = close.size
+    axes = np.broadcast_shapes(pierced.shape[:-1], level.shape[:-1], bars.shape[:-1])
+    flat = np.ascontiguousarray(pierced).reshape(-1, n)
+    rows, at = np.nonzero(flat)
+    out = np.zeros((int(np.prod(axes)), n), np.bool_)
+    reclaims(
+        np.searchsorted(rows, np.arange(len(flat) + 1)),
+        at,
+        _rows(pierced.shape[:-1], axes),
+        np.array(level, dtype=np.float64).reshape(-1, n),
+        _rows(level.shape[:-1], axes),
+        np.broadcast_to(bars[..., 0], axes).ravel().astype(np.int64),
+        np.array(close, dtype=np.float64),
+        out,
+    )
+    return out.reshape(*axes, n)
+
+
+def _rows(own: tuple[int, ...], axes: tuple[int, ...]) -> np.ndarray:
+    """Row of an array with parameter axes `own` that each row over `axes` reads."""
+    return np.broadcast_to(np.arange(int(np.prod(own))).reshape(own), axes).ravel().copy()

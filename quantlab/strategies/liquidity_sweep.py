@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantlab.indicators import mean_true_range, resistance, shift, sma, support
+from quantlab.indicators import mean_true_range, reclaimed, resistance, shift, sma, support
 from quantlab.signals import Columns, Signals, all_of, strategy
 from quantlab.space import Float, Int, Params, Space
 
@@ -69,19 +69,11 @@ def signals(candles: Columns, p: Params) -> Signals:
 
     stop = p.stop_atr * atr
     return Signals(
-        long=all_of(_rejected(below, candles.close, floor, p.rejection_bars), body >= p.reversal_size * atr),
+        long=all_of(reclaimed(below, candles.close, floor, p.rejection_bars), body >= p.reversal_size * atr),
         short=all_of(
-            _rejected(above, -candles.close, -ceiling, p.rejection_bars), -body >= p.reversal_size * atr
+            reclaimed(above, -candles.close, -ceiling, p.rejection_bars), -body >= p.reversal_size * atr
         ),
         stop=stop,
         target=p.reward_risk * stop,
         max_holding=p.max_holding,
     )
-
-
-def _rejected(pierced: np.ndarray, close: np.ndarray, level: np.ndarray, bars: np.ndarray) -> np.ndarray:
-    """Whether a level pierced within the last `bars` bars is closed back above, each by its own level."""
-    hit = np.zeros(np.broadcast_shapes(pierced.shape, bars.shape), bool)
-    for age in range(int(bars.max())):
-        hit |= shift(pierced, age) & (close > shift(level, age)) & (age < bars)
-    return hit

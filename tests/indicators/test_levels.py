@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantlab.indicators import resistance, support
+from quantlab.indicators import reclaimed, resistance, support
 from quantlab.indicators.kernels import swing_lows
 from quantlab.market.sample import sample_candles
 
@@ -77,3 +77,29 @@ def test_the_price_of_a_level_is_the_lowest_touch() -> None:
     for touches, price in ((1, 8.01), (2, 8.01), (3, 8.0)):
         assert support(low, column(50), column(touches), column(0.005))[0, -1] == price
     assert np.isnan(support(low, column(50), column(4), column(0.005))[0, -1])
+
+
+PRICES = st.integers(1, 12).map(float)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.data())
+def test_reclaimed_against_plain_loops(data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, 30))
+    close = np.array(data.draw(st.lists(PRICES | st.just(np.nan), min_size=n, max_size=n)))
+    level = data.draw(hnp.arrays(np.float64, (2, 1, n), elements=PRICES | st.just(np.nan)))
+    pierced = data.draw(hnp.arrays(np.bool_, (2, 1, n)))
+    bars = np.array(data.draw(st.lists(st.integers(1, 6), min_size=3, max_size=3))).reshape(1, 3, 1)
+    found = reclaimed(pierced, close, level, bars)
+    assert found.shape == (2, 3, n)
+    for i, j, t in np.ndindex(found.shape):
+        first = max(0, t - int(bars[0, j, 0]) + 1)
+        wanted = any(pierced[i, 0, s] and close[t] > level[i, 0, s] for s in range(first, t + 1))
+        assert found[i, j, t] == wanted
+
+
+def test_reclaimed_serves_a_list_of_points() -> None:
+    pierced = np.array([[True, False, False], [True, False, False]])
+    level = np.full((2, 3), 5.0)
+    found = reclaimed(pierced, np.array([4.0, 4.0, 6.0]), level, np.array([[2], [3]]))
+    assert found.tolist() == [[False, False, False], [False, False, True]]

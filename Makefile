@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 QUANTLAB_HOME ?= $(CURDIR)/data
 export QUANTLAB_HOME
 TEST_HOME := $(CURDIR)/.test-home
+AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: research test lab benchmark lint notebooks clean
 
@@ -28,7 +29,7 @@ test: $(VENV)/.dev  ## all tests, then the notebooks against their outputs
 	@rm -rf "$(TEST_HOME)"
 
 lab: $(VENV)/.installed  ## JupyterLab on notebooks/
-	$(BIN)/jupyter lab --notebook-dir=notebooks --ServerApp.ip=127.0.0.1
+	$(BIN)/jupyter lab --notebook-dir=notebooks --ServerApp.ip=127.0.0.1 $(AS_ROOT)
 
 benchmark: $(VENV)/.dev  ## every benchmark, one after the other
 	$(BIN)/python benchmarks/reference_grid.py --bars 5000

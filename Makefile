@@ -44,7 +44,7 @@ lint: $(VENV)/.dev  ## format, lint, types, floors, file lengths
 	$(BIN)/python tests/file_lengths.py
 
 notebooks: $(VENV)/.dev  ## run the notebooks and keep their new outputs
-	QUANTLAB_HOME="$(TEST_HOME)" $(BIN)/jupyter execute --inplace notebooks/*.ipynb
+	$(BIN)/python tests/refresh_notebooks.py
 
 clean:  ## remove caches and the environment; data/ stays
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis $(TEST_HOME) build dist

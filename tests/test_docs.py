@@ -1,0 +1,142 @@
+"""The pages in docs/ against the code: every metric, every test of the gate, every table, every example."""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+import quantlab as ql
+from quantlab.backtest.metrics import DEFINITIONS, Metric
+from quantlab.market.sample import sample_candles
+from quantlab.search.choose import SAMPLERS
+from quantlab.signals import REGISTRY
+from quantlab.validation.thresholds import Gate
+from quantlab.validation.verdict import DECISIVE, REPORTED
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = [*sorted(DOCS.glob("*.md")), ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+
+
+def rows(page: Path, heading: str) -> list[list[str]]:
+    """Cells of the first table below a heading, without its head."""
+    section = page.read_text(encoding="utf-8").split(f"## {heading}\n")[1].split("\n## ")[0]
+    table = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in table[2:]]
+
+
+def named(page: Path, heading: str) -> list[str]:
+    return [name for row in rows(page, heading) for name in re.findall(r"`(\w+)`", row[0])]
+
+
+def metric_row(metric: Metric) -> str:
+    formula = metric.formula.replace("|", "\\|")
+    return f"| `{metric.name}` | {metric.unit} | `{formula}` | {metric.better or '-'} |"
+
+
+@pytest.mark.parametrize("metric", DEFINITIONS, ids=lambda metric: metric.name)
+def test_the_engine_page_defines_every_metric(metric: Metric) -> None:
+    assert metric_row(metric) in (DOCS / "engine.md").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_engine_page_defines_no_other_metric() -> None:
+    assert named(DOCS / "engine.md", "Metrics") == [metric.name for metric in DEFINITIONS]
+
+
+def test_the_honesty_page_lists_every_test_of_the_gate() -> None:
+    assert named(DOCS / "honesty.md", "What decides") == list(DECISIVE)
+    assert named(DOCS / "honesty.md", "What is reported and never decides") == list(REPORTED)
+
+
+def test_the_honesty_page_lists_every_setting_with_its_default() -> None:
+    settings = {name.strip("`"): default for name, default, _ in rows(DOCS / "honesty.md", "Settings")}
+    assert settings == {name: str(value) for name, value in Gate().to_json().items()}
+
+
+def test_the_database_page_lists_every_table_and_view() -> None:
+    sql = "".join(p.read_text(encoding="utf-8") for p in (ROOT / "quantlab/store/migrations").glob("*.sql"))
+    exist = set(re.findall(r"^create (?:table|view) (\w+)", sql, re.MULTILINE)) | {"schema_migration"}
+    assert set(named(DOCS / "database.md", "Tables")) == exist
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?://)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_paths_that_are_named_exist(page: Path) -> None:
+    paths = re.findall(r"`((?:quantlab|tests|docs|benchmarks|notebooks)/[\w/.]+)", page.read_text("utf-8"))
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
+def examples(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+class Coinbase:
+    """Answers as `ccxt.coinbase` does: pages of 300 rows, one of them lost, the newest candle still open."""
+
+    BARS = 1_000
+    asked = 0
+
+    def __init__(self) -> None:
+        self._rows = sample_candles()[: self.BARS]
+
+    def parse8601(self, moment: str) -> int:
+        assert moment.endswith("Z")
+        return self._rows.first_ms
+
+    def parse_timeframe(self, timeframe: str) -> int:
+        return {"1h": 3600}[timeframe]
+
+    def milliseconds(self) -> int:
+        return self._rows.last_ms + 1_800_000
+
+    def fetch_ohlcv(self, symbol: str, timeframe: str, since: int, limit: int) -> list[list[float]]:
+        Coinbase.asked += 1
+        first = (since - self._rows.first_ms) // 3_600_000
+        if 300 <= first < 600:
+            return []
+        page = self._rows[first : first + min(limit, 300)]
+        columns = (page.timestamps, page.open, page.high, page.low, page.close, page.volume)
+        return [list(row) for row in zip(*(c.tolist() for c in columns), strict=True)]
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_market_page_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUANTLAB_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("QUANTLAB_DSN", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, "ccxt", types.SimpleNamespace(coinbase=Coinbase))
+    sample_candles()[:500].to_frame().drop(columns="flags").to_csv("candles.csv")
+    of_a_file, of_an_exchange = examples(DOCS / "market-data.md")
+    exec(of_a_file, {})
+    exec(of_an_exchange, {})
+    with ql.open() as lab:
+        assert len(lab.candles("kraken", "BTC/USD", "1h")) == 500
+        stored = lab.candles("coinbase", "BTC/USD", "1h")
+    assert len(stored) == Coinbase.BARS - 1  # without the candle that is still open
+    assert stored.missing.sum() == 300
+    assert Coinbase.asked == 4
+
+
+def test_the_example_strategy_keeps_the_contract() -> None:
+    (example,) = examples(ROOT / "CONTRIBUTING.md")
+    try:
+        exec(compile(example, str(ROOT / "CONTRIBUTING.md"), "exec"), {"__name__": "example"})
+    finally:
+        assert REGISTRY.pop("above_average").name == "above_average"
+
+
+def test_the_places_that_contributing_names_are_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert "`SAMPLERS`" in text
+    assert len(SAMPLERS) > 1
+    assert "_LIBRARY" in text
+    assert "_LIBRARY" in (ROOT / "quantlab/strategies/__init__.py").read_text(encoding="utf-8")

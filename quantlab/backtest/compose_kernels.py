@@ -68,19 +68,20 @@ def daily(memo, marks, taken, days, returns):
 
 
 @kernel
-def moments(returns, size, days):
-    """Mean, standard deviation (ddof 1), mean squared loss and number of losses; zeros included."""
-    total, squares, below, losses = 0.0, 0.0, 0.0, 0
+def moments(returns, size, days, losses):
+    """Mean, standard deviation (ddof 1), mean squared loss, number of losses; fills `losses`."""
+    total, squares, below, lost = 0.0, 0.0, 0.0, 0
     for j in range(size):
         value = returns[j]
         total += value
         squares += value * value
         if value < 0.0:
             below += value * value
-            losses += 1
+            losses[lost] = value
+            lost += 1
     mean = total / days
     spread = np.sqrt(max(squares - total * mean, 0.0) / (days - 1)) if days > 1 else 0.0
-    return mean, spread, below / days, losses
+    return mean, spread, below / days, lost
 
 
 @kernel
@@ -145,12 +146,12 @@ def trade_figures(span, memo, taken, work, out):
 def compose(span, memo, marks, taken, work, out):
     """Write the metrics of the trades in the slots `taken` into `out`, in the order of `METRICS`."""
     filled, longest = daily(memo, marks, taken, span.days, work.returns)
-    mean, spread, below, losses = moments(work.returns, filled, span.days)
+    mean, spread, below, lost = moments(work.returns, filled, span.days, work.losses)
     weight = path_figures(span, memo, taken, out)
     trade_figures(span, memo, taken, work, out)
     annual = np.sqrt(span.days_per_year)
     out[2] = mean / spread * annual if spread > 0.0 else np.nan
     out[3] = mean * annual / np.sqrt(below) if below > 0.0 and span.days > 1 else np.nan
     out[6] = longest
-    out[17], out[18] = tail(work.returns, filled, losses, span.days)
+    out[17], out[18] = tail(work.returns, filled, work.losses, lost, span.days)
     out[20] = np.sqrt(span.days) * (mean - weight * span.market_mean) / spread if spread > 0.0 else np.nan

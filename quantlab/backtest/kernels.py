@@ -301,7 +301,7 @@ def run_pairs(bars, rules, rows, exits, pair_row, pair_exit, first, last, span, 
     for i in range(first, last):
         longest = max(longest, rows.start[pair_row[i] + 1] - rows.start[pair_row[i]] + 1)
     memo = new_memo(rows.bar.size if rules.on_opposite == IGNORE else longest)
-    work = Work(np.empty(span.days), np.empty(longest), np.empty(longest))
+    work = Work(np.empty(span.days), np.empty(span.days), np.empty(longest), np.empty(longest))
     marks, taken, no_path, current = np.empty(1024), np.empty(longest, np.int64), np.empty(0), -1
     for i in range(first, last):
         if cancel[0] != 0:

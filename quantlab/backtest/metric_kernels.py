@@ -37,25 +37,24 @@ def _select(values, k, size):
 
 
 @kernel
-def _ordered(values, size, losses, zeros, k):
-    """The k-th smallest of ``values[:size]`` joined by `zeros` zeros; `values` is reordered."""
-    if losses <= k < losses + zeros:
-        return 0.0
-    position = k if k < losses else k - zeros
-    _select(values, position, size)
-    return values[position]
+def _lowest(values, size, zeros, k):
+    """The k-th and the next smallest of ``values[:size]`` joined by `zeros` zeros; reorders `values`."""
+    everything = np.zeros(size + zeros)
+    everything[:size] = values[:size]
+    everything.sort()
+    return everything[k], everything[min(k + 1, size + zeros - 1)]
 
 
 @kernel
-def tail(returns, size, losses, days):
+def tail(returns, size, losses, lost, days):
     """Value at risk and conditional value at risk of daily returns, level 5 %.
 
     Parameters
     ----------
     returns : float array
-        Returns of the ``size`` days on which equity could move; reordered in place.
-    losses : int
-        How many of them are negative.
+        Returns of the ``size`` days on which equity could move.
+    losses : float array
+        The `lost` negative ones among them; reordered in place.
     days : int
         All days; the others returned exactly zero.
 
@@ -64,22 +63,33 @@ def tail(returns, size, losses, days):
     var_95, cvar_95 : float
         Minus the 5 % quantile (linear interpolation) and minus the mean of the returns at or below it.
     """
-    zeros = days - size
     place = 0.05 * (days - 1)
     k = math.floor(place)
-    low = _ordered(returns, size, losses, zeros, k)
-    quantile = low
-    if k + 1 < days and place > k:
-        high = _ordered(returns, size, losses, zeros, k + 1)
-        share = place - k
-        quantile = low + (high - low) * share if share < 0.5 else high - (high - low) * (1.0 - share)
+    if k + 1 < lost:
+        _select(losses, k, lost)
+        low, high = losses[k], 0.0
+        for i in range(k + 1, lost):
+            high = min(high, losses[i])
+    elif k + 1 < lost + days - size:
+        low, high = 0.0, 0.0
+        if k + 1 == lost:
+            low = losses[:lost].max()
+    else:
+        low, high = _lowest(returns, size, days - size, k)
+    share = place - k
+    quantile = low + (high - low) * share if share < 0.5 else high - (high - low) * (1.0 - share)
     total, count = 0.0, 0
-    for i in range(size):
-        if returns[i] <= quantile:
-            total += returns[i]
-            count += 1
-    if quantile >= 0.0:
-        count += zeros
+    if quantile < 0.0:
+        for i in range(lost):
+            if losses[i] <= quantile:
+                total += losses[i]
+                count += 1
+    else:
+        count = days - size
+        for i in range(size):
+            if returns[i] <= quantile:
+                total += returns[i]
+                count += 1
     return 0.0 - quantile, 0.0 - total / count if count else np.nan
 
 

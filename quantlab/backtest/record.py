@@ -97,9 +97,10 @@ class Memo(NamedTuple):
 
 
 class Work(NamedTuple):
-    """Scratch arrays of one thread: daily returns, signed price ratios and stop distances of trades."""
+    """Scratch arrays of one thread: daily returns, the negative ones, price ratios and stops of trades."""
 
     returns: np.ndarray
+    losses: np.ndarray
     ratio: np.ndarray
     stop_rel: np.ndarray
 

@@ -25,18 +25,19 @@ def test_tail_is_the_quantile_of_all_days(active: np.ndarray, idle: int) -> None
     quantile = np.quantile(daily, 0.05)
     # the room behind the first `size` values is scratch that must not be read
     room = np.concatenate([active, [np.nan, -9.0]])
-    found = tail(room, len(active), int((active < 0).sum()), len(daily))
+    losses = np.concatenate([active[active < 0], [np.nan, -9.0]])
+    found = tail(room, len(active), losses, len(losses) - 2, len(daily))
     assert found[0] == pytest.approx(-quantile, rel=1e-15, abs=0)
     assert found[1] == pytest.approx(-daily[daily <= quantile].mean(), rel=1e-13, abs=0)
-    assert sorted(room[: len(active)]) == sorted(active)
+    assert sorted(losses[:-2]) == sorted(active[active < 0])
 
 
 def test_tail_by_hand() -> None:
     returns = np.array([-0.03, 0.02, -0.01, 0.05])
     # 21 days: the 5 % quantile is the second lowest
-    assert tail(returns.copy(), 4, int((returns < 0).sum()), 21) == pytest.approx((0.01, 0.02))
+    assert tail(returns, 4, returns[returns < 0], 2, 21) == pytest.approx((0.01, 0.02))
     # 41 days: the third lowest, a day without a position
-    assert tail(returns.copy(), 4, int((returns < 0).sum()), 41) == pytest.approx((0.0, 0.04 / 39))
+    assert tail(returns, 4, returns[returns < 0], 2, 41) == pytest.approx((0.0, 0.04 / 39))
 
 
 def multipliers(

@@ -6,11 +6,12 @@ import contextlib
 import importlib.metadata
 import json
 import os
+import re
+import select
 import signal
 import subprocess
 import sys
 import termios
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,38 @@ def process(home: Path, *arguments: str, **environment: str) -> subprocess.Compl
 def _environment(home: Path) -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("QUANTLAB")}
     return inherited | {"QUANTLAB_HOME": str(home)}
+
+
+@contextlib.contextmanager
+def at_a_terminal(home: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A process whose standard error is a terminal, and the descriptor of that terminal."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
+    running = subprocess.Popen(
+        [sys.executable, "-m", "quantlab.cli", *arguments],
+        env=_environment(home),
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        with running:
+            yield running, ours
+    finally:
+        os.close(ours)
+
+
+def read(terminal: int, until: str | None = None) -> str:
+    """What a terminal shows, up to a pattern or to the end."""
+    shown = ""
+    with contextlib.suppress(OSError):  # that is how a terminal ends
+        while until is None or not re.search(until, shown):
+            if not select.select([terminal], [], [], 60)[0]:
+                pytest.fail(f"silent for a minute after: {shown}")
+            shown += os.read(terminal, 1 << 16).decode(errors="replace")
+    return shown
 
 
 def parse(text: str) -> Any:
@@ -282,22 +315,11 @@ def test_what_is_undefined_is_null(call: Callable[..., Result]) -> None:
 
 
 def test_bars_are_drawn_for_a_person_only_and_never_into_the_answer(home: Path, lab: Lab) -> None:
-    ours, theirs = os.openpty()
-    termios.tcsetwinsize(theirs, (24, 100))
-    done = subprocess.run(
-        [sys.executable, "-m", "quantlab.cli", "search", "sma_cross", *BTC, "--trials", "60", "--json"],
-        env=_environment(home),
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        text=True,
-        timeout=120,
-    )
-    os.set_blocking(ours, False)
-    shown = os.read(ours, 1 << 16).decode()
-    os.close(theirs)
-    os.close(ours)
+    with at_a_terminal(home, "search", "sma_cross", *BTC, "--trials", "60", "--json") as (running, terminal):
+        shown = read(terminal)
+        out, _ = running.communicate(timeout=30)
     assert "sma_cross tpe" in shown
-    assert parse(done.stdout)["trials"] == 60
+    assert parse(out)["trials"] == 60
 
 
 def test_a_search_is_judged_as_a_search(call: Callable[..., Result], lab: Lab) -> None:
@@ -431,21 +453,14 @@ def test_ctrl_c_keeps_what_was_finished_and_the_same_command_goes_on(home: Path,
     cells = strategy.space.grid(**values)
     key = surface_key(strategy, lab.candles(*BTC), cells, Execution())
 
-    running = subprocess.Popen(
-        [sys.executable, "-m", "quantlab.cli", *command],
-        env=_environment(home),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    while not lab.store.load_chunks(key) and running.poll() is None:
-        time.sleep(0.05)
-    os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to everybody in the foreground
-    out, err = running.communicate(timeout=30)
-    assert running.returncode == 130, err
-    assert "Progress was kept" in err
-    assert "Traceback" not in err
+    with at_a_terminal(home, *command) as (running, terminal):
+        shown = read(terminal, until=r"[1-9]\d%")
+        os.killpg(running.pid, signal.SIGINT)  # as a terminal does: to everybody in the foreground
+        shown += read(terminal)
+        out, _ = running.communicate(timeout=30)
+    assert running.returncode == 130, shown
+    assert "Progress was kept" in shown
+    assert "Traceback" not in shown
     assert out == ""
     kept = lab.store.load_chunks(key)
     assert kept
@@ -532,12 +547,8 @@ def test_a_server_of_ones_own_is_not_stopped(
 
 def test_ctrl_c_inside_a_compiled_function_is_still_ctrl_c() -> None:
     """Now and then Numba's dispatcher turns it into a SystemError, which is caused by the interrupt."""
-    try:
-        try:
-            raise KeyboardInterrupt
-        except KeyboardInterrupt as error:
-            raise SystemError("returned a result with an exception set") from error
-    except SystemError as error:
-        assert terminal.interrupted(error)
+    inner, outer = SystemError("argument"), SystemError("returned a result with an exception set")
+    inner.__cause__, outer.__cause__ = KeyboardInterrupt(), inner
+    assert terminal.interrupted(outer)
     assert terminal.interrupted(KeyboardInterrupt())
     assert not terminal.interrupted(SystemError("something else"))

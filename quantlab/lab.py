@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from quantlab.backtest.surface import Cell, Surface, identity
 from quantlab.backtest.sweep import surface_key, sweep
 from quantlab.backtest.trades import Run
 from quantlab.errors import InputError, NotStoredError
-from quantlab.market.candles import Candles
+from quantlab.market.candles import Candles, parse_ms
 from quantlab.search.study import Study, search
 from quantlab.settings import Settings
 from quantlab.signals import Strategy
@@ -32,7 +32,7 @@ from quantlab.space import Cells
 from quantlab.store.candles import Market
 from quantlab.store.parts import Parts
 from quantlab.store.store import Store
-from quantlab.validation.gate import validate
+from quantlab.validation.gate import validate, verdict_key
 from quantlab.validation.thresholds import Gate
 from quantlab.validation.verdict import Verdict
 
@@ -127,14 +127,21 @@ class Lab:
         NotStoredError
             Names what is stored, nearest first.
         """
-        return self._remember(self.store.candles(exchange, symbol, timeframe, _ms(start), _ms(end)))
+        return self._remember(self.store.candles(exchange, symbol, timeframe, parse_ms(start), parse_ms(end)))
 
     def put_candles(
-        self, candles: Candles | pd.DataFrame, exchange: str = "", symbol: str = "", timeframe: str = ""
+        self,
+        candles: Candles | pd.DataFrame,
+        exchange: str = "",
+        symbol: str = "",
+        timeframe: str = "",
+        absent: Literal["lost", "no_trade"] = "lost",
     ) -> int:
-        """Store candles, or a frame of the market named, and return the revision of the series."""
+        """Store candles, or a frame of the market named (see `Candles.from_frame`); returns the revision."""
         if not isinstance(candles, Candles):
-            candles = Candles.from_frame(candles, exchange=exchange, symbol=symbol, timeframe=timeframe)
+            candles = Candles.from_frame(
+                candles, exchange=exchange, symbol=symbol, timeframe=timeframe, absent=absent
+            )
         return self.store.put_candles(candles)
 
     def sweep(
@@ -235,9 +242,7 @@ class Lab:
         surface = searched.surface if isinstance(searched, Study) else searched
         candles, gate = candles or self._known(surface), gate or Gate()
         again = (lambda part: searched.again(part).surface) if isinstance(searched, Study) else None
-        key = hashlib.sha256(
-            f"{surface.key}:{json.dumps(gate.to_json(), sort_keys=True)}".encode()
-        ).hexdigest()
+        key = verdict_key(surface, gate)
         method, seed = (searched.sampler, searched.seed) if isinstance(searched, Study) else ("grid", None)
         try:
             kept = self.store.get_verdict(key)
@@ -386,15 +391,5 @@ def open(settings: Settings | None = None) -> Lab:
     return Lab(settings)
 
 
-def _ms(moment: str | None) -> int | None:
-    if moment is None:
-        return None
-    return int(np.datetime64(moment.removesuffix("Z"), "ms").astype(np.int64))
-
-
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _verdict_key(surface: Surface, gate: Gate) -> str:
-    return hashlib.sha256(f"{surface.key}:{json.dumps(asdict(gate), sort_keys=True)}".encode()).hexdigest()

@@ -92,14 +92,17 @@ def sweep(
     done = {} if checkpoint is None else dict(checkpoint.load())
     bar = _bar(found.name, cells.size, progress)
     with bar, ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        for place, part in plan(found, candles, cells, budget):
+        parts = pool.submit(lambda: list(plan(found, candles, cells, budget))).result()
+        for place, part in parts:
             number = part_number(place)
             if number in done:
                 part_values = done[number]
                 bar.update(part.size)
             else:
                 try:
-                    part_values = _sweep_part(prepare(found, candles, part, execution), pool, bar)
+                    # never on the main thread: Ctrl-C inside a compiled function is a SystemError there
+                    prepared = pool.submit(prepare, found, candles, part, execution).result()
+                    part_values = _sweep_part(prepared, pool, bar)
                 except Exception as error:
                     error.add_note(
                         f"while sweeping a part of {found.name}: {json.dumps(part.to_json())[:400]}"

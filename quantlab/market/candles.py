@@ -63,6 +63,18 @@ def iso(ms: int) -> str:
     return f"{np.datetime_as_string(np.datetime64(int(ms), 'ms'), unit=unit)}Z"
 
 
+def parse_ms(moment: str | None) -> int | None:
+    """Epoch milliseconds of an ISO date or time (UTC), the other way round than `iso`; None stays None."""
+    if moment is None:
+        return None
+    try:
+        return int(np.datetime64(moment.removesuffix("Z"), "ms").astype(np.int64))
+    except ValueError:
+        raise CandlesError(
+            f"a moment must read like 2024-05-03 or 2024-05-03T14:00, got {moment!r}."
+        ) from None
+
+
 def _frozen(array: np.ndarray) -> np.ndarray:
     """Return the array if nobody can write to its memory, else a read-only copy."""
     link: object = array

@@ -252,7 +252,7 @@ def efficiency(table: WalkForward) -> Test:
     kept = (
         "cannot be measured"
         if np.isnan(value)
-        else f"{value:.0%} of the in-sample Sharpe was left out of sample"
+        else f"the Sharpe out of sample was {value:.0%} of that in sample"
     )
     return Test("efficiency", value, None, None, f"{kept} (one refit a fold).")
 

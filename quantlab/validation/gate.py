@@ -7,9 +7,13 @@ is only reported. The gate reads the candles it is handed and nothing else.
 
 from __future__ import annotations
 
+import functools
+import hashlib
+import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,7 +31,7 @@ from quantlab.validation.thresholds import Gate
 from quantlab.validation.verdict import Evidence, Test, Verdict, conclude
 from quantlab.validation.walkforward import Search, WalkForward, at_rate, choose, refit, trade_window
 
-__all__ = ["Gate", "candidate", "validate", "windows"]
+__all__ = ["Gate", "candidate", "validate", "verdict_key", "windows"]
 
 LEAST_TEST_DAYS = 10
 
@@ -113,6 +117,20 @@ def validate(
         market=surface.identity.to_json(),
         execution=surface.execution.to_json(),
     )
+
+
+@functools.cache
+def code_hash() -> str:
+    """SHA-256 (hex) over the sources of the gate and of the choice of a cell, besides the engine."""
+    package = Path(__file__).resolve().parents[1]
+    files = [*sorted((package / "validation").glob("*.py")), package / "backtest" / "plateau.py"]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def verdict_key(surface: Surface, gate: Gate) -> str:
+    """SHA-256 (hex) of everything that decides a verdict: the surface, the settings, the gate's own code."""
+    what = [surface.key, code_hash(), asdict(gate)]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
 def candidate(surface: Surface, gate: Gate) -> Cell:

@@ -219,6 +219,11 @@ class Verdict:
             document["execution"],
         )
 
+    def __repr__(self) -> str:
+        word = "approved" if self.approved else f"refused for {len(self.reasons)} reasons"
+        market = f"{self.market['exchange']} {self.market['symbol']} {self.market['timeframe']}"
+        return f"Verdict({self.strategy} on {market}: {word})"
+
     def __str__(self) -> str:
         from quantlab.validation.render import text
 

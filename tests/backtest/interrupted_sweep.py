@@ -15,6 +15,7 @@ from quantlab.market.synthetic import garch
 CANDLES = garch(3_000, seed=2)
 GRID = strategies.reference_grid("liquidity_sweep")
 BUDGET = 8 * 2**20
+WHOLE = 2**40
 
 
 class Folder:
@@ -40,15 +41,10 @@ def main() -> int:
     sweep("liquidity_sweep", CANDLES, strategies.reference_grid("liquidity_sweep", **small), progress=False)
     print("ready", flush=True)
     try:
-        sweep(
-            "liquidity_sweep",
-            CANDLES,
-            GRID,
-            progress=False,
-            checkpoint=Folder(folder),
-            budget=budget,
-            threads=2,
-        )
+        while budget == WHOLE:  # one part, over and over: the interrupt falls somewhere inside
+            sweep("liquidity_sweep", CANDLES, GRID, progress=False, budget=budget, threads=2)
+        keep = Folder(folder)
+        sweep("liquidity_sweep", CANDLES, GRID, progress=False, checkpoint=keep, budget=budget, threads=2)
     except KeyboardInterrupt:
         print(time.monotonic(), flush=True)
         return 130

@@ -12,7 +12,17 @@ from hypothesis import given, settings
 from market_cases import damaged, markets
 
 from quantlab.errors import CandlesError, InputError, UnknownNameError
-from quantlab.market.candles import COLUMNS, FLAT, MISSING, NO_TRADE, SUSPICIOUS, Candles, iso, step_ms
+from quantlab.market.candles import (
+    COLUMNS,
+    FLAT,
+    MISSING,
+    NO_TRADE,
+    SUSPICIOUS,
+    Candles,
+    iso,
+    parse_ms,
+    step_ms,
+)
 
 HOUR = 3_600_000
 START = 1_514_764_800_000
@@ -269,3 +279,14 @@ def test_times_are_written_short():
     assert iso(START) == "2018-01-01T00:00Z"
     assert iso(START + 1) == "2018-01-01T00:00:00.001Z"
     assert step_ms("4h") == 4 * HOUR
+
+
+@pytest.mark.parametrize("ms", [0, 1_512_086_400_000, 1_512_086_460_000, 1_512_086_460_123])
+def test_moments_are_read_as_they_are_written(ms: int) -> None:
+    assert parse_ms(iso(ms)) == ms
+
+
+def test_a_moment_that_is_none_is_named() -> None:
+    assert parse_ms(None) is None
+    with pytest.raises(CandlesError, match="got '3rd of May'"):
+        parse_ms("3rd of May")

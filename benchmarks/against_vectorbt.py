@@ -266,14 +266,14 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     market, grid = candles(options.bars), sub_grid(options.strategy, options.cells)
     few = sub_grid(options.strategy, 2)
     warm = sweep(options.strategy, market, few, EXECUTION, progress=False)
+    with Peak() as memory:  # before vectorbt leaves freed memory behind that would hide it
+        surface = sweep(options.strategy, market, grid, EXECUTION, progress=False)
     trades = [run_cell(options.strategy, market, p, EXECUTION) for _, ps in chunks(warm, 2) for p in ps]
     engines = [name for name in ENGINES if name == "numba" or is_rust_available()]
     for engine in engines:
         vectorbt.settings["engine"] = engine_setting(engine)
         measure_theirs(engine, warm, market, [run.trades for run in trades], 2)
         measure_signals(engine, warm, market, 2)
-    with Peak() as memory:
-        surface = sweep(options.strategy, market, grid, EXECUTION, progress=False)
     trades = [our_trades(options.strategy, market, p) for _, ps in chunks(surface, 1000) for p in ps]
     ours, one_thread, theirs = [], [], {name: [] for name in engines}
     for _ in range(options.repeats):

@@ -7,7 +7,8 @@ The strategy is made so that one quantity changes at a time. A fixed number of b
 two random marks (in the volume); a cell enters where both reach its thresholds, half of them long. Stops and
 targets are a few bars away whatever the number of bars. So **bars at the same trades** thins the same signals
 over more bars: over a longer history of hours, and over the same history in finer bars. Every sweep is
-candles to surface with all metrics; medians, kernels warm.
+candles to surface with all metrics; medians, kernels warm. `--stages` adds the same three stages for the
+reference grids of the library: signals, distinct entry rows, trades and metrics.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from reference_grid import candles
 
 import quantlab as ql
 from quantlab.backtest.engine import prepare
@@ -81,17 +83,19 @@ def cells(first: int, second: int, stops: int, targets: int) -> Grid:
 
 def measure(market: Candles, grid: Grid, repeats: int) -> dict[str, float]:
     """Median seconds of a sweep and of its three stages, and the trades of all cells."""
-    found, execution = find_strategy("marked_bars"), ql.Execution()
+    found, execution = find_strategy(grid.space.owner), ql.Execution()
     surface = sweep(found, market, grid, execution, progress=False)
     total = median_seconds(lambda: sweep(found, market, grid, execution, progress=False), repeats)
     decided = median_seconds(lambda: found.signals(market, grid.params()), repeats)
     prepared = median_seconds(lambda: prepare(found, market, grid, execution), repeats)
+    distinct = prepare(found, market, grid, execution).entries.rows.start.size - 1
     return {
         "seconds": total,
         "signals": decided,
         "rows": prepared - decided,
         "trades_and_metrics": total - prepared,
         "cells": surface.size,
+        "distinct_entry_rows": distinct,
         "trades": int(np.nansum(surface["trades"])),
     }
 
@@ -125,6 +129,17 @@ def series(options: argparse.Namespace) -> dict[str, list[dict[str, float]]]:
         name: [{"x": x, **measure(market, grid, options.repeats)} for x, market, grid in points]
         for name, points in runs.items()
     }
+
+
+def stages(repeats: int) -> dict[str, dict[str, float]]:
+    """What the reference grids cost, stage by stage."""
+    found = {}
+    for bars in (5_000, 20_000):
+        market = candles(bars)
+        for name in ("liquidity_sweep", "sma_cross"):
+            took = measure(market, ql.reference_grid(name), repeats)
+            found[f"{name}, {bars:,} bars"] = {"x": bars, **took}
+    return found
 
 
 def growth(points: list[dict[str, float]]) -> dict[str, float]:
@@ -163,6 +178,7 @@ def svg(found: dict[str, list[dict[str, float]]]) -> str:
     ]
     for i, (title, lines) in enumerate(panels):
         parts += panel(title, lines, limits, 66 + 420 * (i % 2), 46 + 300 * (i // 2))
+    parts.append(text(66, HEIGHT - 16, "dotted: cost in proportion; both axes logarithmic", fill=MUTED))
     return "\n".join([*parts, "</svg>\n"])
 
 
@@ -217,12 +233,21 @@ def text(x: float, y: float, what: str, anchor: str = "start", fill: str = INK, 
     )
 
 
+def show(point: dict[str, float]) -> None:
+    parts = ", ".join(f"{s} {point[s] * 1e3:.1f}" for s in ("signals", "rows", "trades_and_metrics"))
+    print(
+        f"  {point['x']:>9,}  {point['seconds'] * 1e3:8.1f} ms ({parts}), {point['trades']:,} trades, "
+        f"{point['distinct_entry_rows']:,} distinct entry rows"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--bars", type=int, default=10_000, help="bars of the smallest market")
     parser.add_argument("--points", type=int, default=5, help="points of a series, 2 to 5")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--svg", type=Path, help="write the plot here")
+    parser.add_argument("--stages", action="store_true", help="the reference grids too, stage by stage")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     measure(marked(1_000, 20), cells(2, 2, 2, 2), 1)
@@ -234,6 +259,8 @@ def main() -> None:
         "threads": os.cpu_count(),
         "load_average": round(os.getloadavg()[0], 2),
     }
+    if options.stages:
+        result["stages"] = stages(options.repeats)
     if options.svg:
         options.svg.write_text(svg(found), encoding="utf-8")
     if options.json:
@@ -241,9 +268,11 @@ def main() -> None:
         return
     for name, points in found.items():
         print(f"{name}: {result['growth'][name]}")
-        for p in points:
-            stages = ", ".join(f"{s} {p[s] * 1e3:.1f}" for s in ("signals", "rows", "trades_and_metrics"))
-            print(f"  {p['x']:>9,.0f}  {p['seconds'] * 1e3:8.1f} ms ({stages}), {p['trades']:,} trades")
+        for point in points:
+            show(point)
+    for name, point in result.get("stages", {}).items():
+        print(f"{name}, {point['cells']:,} cells")
+        show(point)
     print(f"ten times the bars: {result['ten_times_the_bars']}; load average {result['load_average']}")
 
 

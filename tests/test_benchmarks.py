@@ -1,0 +1,72 @@
+"""Every comparison runs as it is run by hand, on little, and its two sides agree."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+
+
+def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(BENCHMARKS / script), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+
+
+def figures(script: str, *arguments: str) -> dict[str, Any]:
+    done = run(script, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["liquidity_sweep", "sma_cross"])
+def test_vectorbt_books_the_same_fills(strategy: str) -> None:
+    arguments = ("--bars", "3000", "--cells", "12", "--columns", "5", "--repeats", "1")
+    found = figures("against_vectorbt.py", "--strategy", strategy, *arguments)
+    assert found["max_abs_diff"] < 1e-9
+    assert (found["bars"], found["cells"]) == (3000, 12)
+    assert found["trades"] > 12
+    assert found["ratio"] == min(ratio for ratio in found["ratios"].values() if ratio is not None)
+    assert found["ratios"].keys() == {"numba", "rust"}
+    assert found["ns_per_bar_cell"] > 0
+    assert found["vectorbt"]["ns_per_bar_cell"].keys() == found["vectorbt"]["peak_mib"].keys()
+    assert found["vectorbt"]["from_signals_ns_per_bar_cell"]["numba"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not importlib.util.find_spec("backtesting"), reason="backtesting.py is not installed")
+def test_backtesting_py_makes_the_same_trades() -> None:
+    found = figures("against_backtesting.py", "--bars", "400", "--cells", "4")
+    assert found["cells"] == found["cells_with_the_same_trades"] == 4
+    assert found["max_trade_count_diff"] == 0
+    assert found["trades"] > 4
+    assert found["ratios"].keys() == {"run", "optimize"}
+    assert found["backtesting"]["ms_per_cell"] > 0
+
+
+@pytest.mark.skipif(bool(importlib.util.find_spec("backtesting")), reason="backtesting.py is installed")
+def test_without_backtesting_py_the_command_that_installs_it_is_named() -> None:
+    done = run("against_backtesting.py", "--json")
+    assert done.returncode != 0
+    assert "python -m pip install backtesting" in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_scaling_keeps_the_trades_while_the_bars_grow(tmp_path: Path) -> None:
+    picture = tmp_path / "scaling.svg"
+    found = figures("scaling.py", "--bars", "2000", "--points", "2", "--repeats", "1", "--svg", str(picture))
+    assert found["growth"]["bars, longer history"]["times"] == 2.0
+    assert found["growth"]["bars, longer history"]["trades"] == pytest.approx(1.0, abs=0.05)
+    assert found["growth"]["exit cells"]["trades"] == pytest.approx(2.0, abs=0.1)
+    for points in found["series"].values():
+        assert len(points) == 2
+        assert all(p["seconds"] > 0 and p["trades"] > 0 for p in points)
+    assert picture.read_text(encoding="utf-8").startswith("<svg")

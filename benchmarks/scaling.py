@@ -217,7 +217,7 @@ def panel(
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in path]
         if len(lines) > 1:
             x, y = path[-1]
-            parts.append(text(x, y - 9, name.split(", ")[1], "end", colour))
+            parts.append(text(x, y + (-9 if colour == GAIN else 18), name.split(", ")[1], "end", colour))
     return parts
 
 

@@ -220,9 +220,9 @@ class Verdict:
         )
 
     def __repr__(self) -> str:
-        word = "approved" if self.approved else f"refused for {len(self.reasons)} reasons"
+        word = "approved" if self.approved else "refused"
         market = f"{self.market['exchange']} {self.market['symbol']} {self.market['timeframe']}"
-        return f"Verdict({self.strategy} on {market}: {word})"
+        return f"Verdict({self.strategy} on {market}: {word}; reasons: {len(self.reasons)})"
 
     def __str__(self) -> str:
         from quantlab.validation.render import text

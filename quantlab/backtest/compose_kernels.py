@@ -36,14 +36,15 @@ def daily(memo, marks, taken, days, returns):
     Two trades that share a day share its return. Returns ``(number of returns, longest [days])``;
     all other days returned exactly zero.
     """
+    f, g = memo.f, memo.i
     filled, equity, base, day = 0, 1.0, 1.0, -1
     top, under, longest = 1.0, -1, 0
     for slot in taken:
-        first = memo.i[slot, DAY]
-        open_days = memo.i[slot, MARKS]
+        first = g[slot, DAY]
+        open_days = g[slot, MARKS]
         j = 0 if day < 0 or day == first else -1
         while j < open_days:
-            value = equity if j < 0 else equity * marks[memo.i[slot, MARK0] + j]
+            value = equity if j < 0 else equity * marks[g[slot, MARK0] + j]
             closed = day if j < 0 else first + j
             returns[filled] = value / base - 1.0
             filled += 1
@@ -55,7 +56,7 @@ def daily(memo, marks, taken, days, returns):
                 top, under = value, -1
             j += 1
         day = first + open_days
-        equity *= memo.f[slot, M]
+        equity *= f[slot, M]
     if day >= 0:
         returns[filled] = equity / base - 1.0
         filled += 1
@@ -87,18 +88,19 @@ def moments(returns, size, days, losses):
 @kernel
 def path_figures(span, memo, taken, out):
     """Figures of the equity path and of activity; returns final equity and mean signed exposure."""
+    f, g = memo.f, memo.i
     equity, peak, drawdown = 1.0, 1.0, 0.0
     held, weight, turnover, fees = 0, 0.0, 0.0, 0.0
     for j in range(taken.size):
         slot = taken[j]
-        drawdown = min(drawdown, memo.f[slot, DRAWDOWN], equity * memo.f[slot, MIN] / peak - 1.0)
-        peak = max(peak, equity * memo.f[slot, MAX])
-        held += memo.i[slot, HELD]
-        weight += memo.f[slot, SIZE] * memo.i[slot, HELD]
-        turnover += memo.f[slot, NOTIONAL]
-        fees += equity * memo.f[slot, FEES]
-        equity *= memo.f[slot, M]
-        reversed_at_once = j + 1 < taken.size and memo.i[taken[j + 1], DECISION] + 1 == memo.i[slot, EXIT_BAR]
+        drawdown = min(drawdown, f[slot, DRAWDOWN], equity * f[slot, MIN] / peak - 1.0)
+        peak = max(peak, equity * f[slot, MAX])
+        held += g[slot, HELD]
+        weight += f[slot, SIZE] * g[slot, HELD]
+        turnover += f[slot, NOTIONAL]
+        fees += equity * f[slot, FEES]
+        equity *= f[slot, M]
+        reversed_at_once = j + 1 < taken.size and g[taken[j + 1], DECISION] + 1 == g[slot, EXIT_BAR]
         if not reversed_at_once:
             drawdown, peak = min(drawdown, equity / peak - 1.0), max(peak, equity)
     growth = equity ** (1.0 / span.years) - 1.0 if equity > 0.0 else -1.0
@@ -111,15 +113,16 @@ def path_figures(span, memo, taken, out):
 @kernel
 def trade_figures(span, memo, taken, work, out):
     """Figures of the closed trades."""
+    f, g, ratios, stops = memo.f, memo.i, work.ratio, work.stop_rel
     trades, wins, gross_wins, losses, equity = 0, 0, 0, 0, 1.0
     won, lost, won_return, lost_return, total, logs = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for slot in taken:
-        change = memo.f[slot, M] - 1.0
-        if memo.i[slot, REASON] != OPEN:
-            side, ratio = memo.i[slot, SIDE], memo.f[slot, RATIO]
-            work.ratio[trades] = ratio * side
-            work.stop_rel[trades] = memo.f[slot, STOP_REL]
-            logs += memo.f[slot, LOG]
+        change = f[slot, M] - 1.0
+        if g[slot, REASON] != OPEN:
+            side, ratio = g[slot, SIDE], f[slot, RATIO]
+            ratios[trades] = ratio * side
+            stops[trades] = f[slot, STOP_REL]
+            logs += f[slot, LOG]
             trades += 1
             total += change
             gross_wins += 1 if side * (ratio - 1.0) > 0.0 else 0
@@ -131,7 +134,7 @@ def trade_figures(span, memo, taken, work, out):
                 losses += 1
                 lost -= equity * change
                 lost_return += change
-        equity *= memo.f[slot, M]
+        equity *= f[slot, M]
     out[7] = trades
     out[8] = wins / trades if trades else np.nan
     out[9] = gross_wins / trades if trades else np.nan
@@ -139,7 +142,7 @@ def trade_figures(span, memo, taken, work, out):
     out[11] = total / trades if trades else np.nan
     out[12] = won_return / wins if wins else np.nan
     out[13] = lost_return / losses if losses else np.nan
-    out[19] = break_even(work.ratio, work.stop_rel, trades, logs, span.fraction, span.risk, span.leverage)
+    out[19] = break_even(ratios, stops, trades, logs, span.fraction, span.risk, span.leverage)
 
 
 @kernel

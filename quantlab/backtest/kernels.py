@@ -71,6 +71,33 @@ def _at(matrix, row, t):
     return matrix[row, t if matrix.shape[1] > 1 else 0]
 
 
+@inlined
+def _touched(o, h, lo, side, stop_level, target_level, held_before, assumption):
+    """Whether a bar reaches the stop or the target: reason, raw price, whether inside the bar."""
+    if held_before:
+        if side * (o - stop_level) <= 0.0:
+            return STOP, o, False
+        if side * (o - target_level) >= 0.0:
+            return TARGET, target_level if assumption == PESSIMISTIC else o, False
+    worst, best = (lo, h) if side > 0 else (h, lo)
+    stopped = side * (worst - stop_level) <= 0.0
+    reached = side * (best - target_level) >= 0.0
+    if reached and (assumption == OPTIMISTIC or not stopped):
+        return TARGET, target_level, True
+    if stopped:
+        return STOP, stop_level, True
+    return OPEN, 0.0, True
+
+
+@kernel
+def _with_room(array, size):
+    if array.size >= size:
+        return array
+    grown = np.empty(2 * size)
+    grown[: array.size] = array
+    return grown
+
+
 @kernel
 def simulate(bars, rules, side, t, stop, target, hold, exit_at, opposite_at, fm, im, marks, used, path):
     """Run one trade decided at the close of bar `t`; write its record into `fm`, `im`, its daily marks.
@@ -86,70 +113,65 @@ def simulate(bars, rules, side, t, stop, target, hold, exit_at, opposite_at, fm,
     path : float array
         If not empty, receives the multiplier at the close of every bar of the trade.
     """
-    n = bars.open.size
+    opens, highs, lows, closes = (
+        bars.open,
+        bars.high,
+        bars.low,
+        bars.close,
+    )  # locals: no counting of references
+    days, missing, at_open, inner = bars.day, bars.missing, bars.settles_at_open, bars.settles_inside
+    n = opens.size
     e = t + 1
     im[EXIT_BAR], im[REASON] = -1, STOP
-    if e >= n or bars.missing[e] or not (stop > 0.0 and target > 0.0):
+    if e >= n or missing[e] or not (stop > 0.0 and target > 0.0):
         return marks, used
-    raw = bars.open[e]
+    raw = opens[e]
     price = raw * (1.0 + side * rules.slippage)
     units = rules.fraction / (price * (1.0 + rules.taker))
     if rules.risk > 0.0:
         units = min(rules.risk / stop, rules.leverage / (price * (1.0 + rules.taker)))
-    cash = 1.0 - side * units * price - units * price * rules.taker
+    held = side * units
+    cash = 1.0 - held * price - units * price * rules.taker
     stop_level, target_level = raw - side * stop, raw + side * target
-    due = min(exit_at, opposite_at)
-    last, mark, top = raw, 1.0, 0.0
-    low_mark, high_mark, drawdown = np.inf, -np.inf, 0.0
-    first_mark, day = used, bars.day[e]
+    last, mark, top, worst = raw, 1.0, 0.0, 1.0
+    low_mark, high_mark = np.inf, -np.inf
+    first_mark, day = used, days[e]
     reason, leave, inside = OPEN, 0.0, True
+    limit = min(min(exit_at, opposite_at) + 1, e + int(min(hold, n)), n)
+    bare = stop == np.inf and target == np.inf
+    pays = rules.funding != 0.0
+    marks = _with_room(marks, used + days[min(limit, n - 1)] - day)  # before the loop: it must not move
     b = e
     while b < n:
-        while day < bars.day[b]:
-            if used == marks.size:
-                grown = np.empty(2 * marks.size)
-                grown[:used] = marks
-                marks = grown
+        while day < days[b]:
             marks[used] = mark
             used += 1
             day += 1
-        held = b > e
-        gone = bars.missing[b]
-        if held and bars.settles_at_open[b]:
-            cash -= side * rules.funding * units * (last if gone else bars.open[b])
+        gone = missing[b]
+        if pays and b > e and at_open[b]:
+            cash -= held * rules.funding * (last if gone else opens[b])
         if not gone:
-            o, h, lo = bars.open[b], bars.high[b], bars.low[b]
-            inside = False
-            if held and b - e >= hold:
-                reason, leave = TIME, o
-            elif due < b:
-                reason, leave = SIGNAL, o
-            elif held and side * (o - stop_level) <= 0.0:
-                reason, leave = STOP, o
-            elif held and side * (o - target_level) >= 0.0:
-                reason = TARGET
-                leave = target_level if rules.assumption == PESSIMISTIC else o
-            else:
-                inside = True
-                worst, best = (lo, h) if side > 0 else (h, lo)
-                stopped = side * (worst - stop_level) <= 0.0
-                reached = side * (best - target_level) >= 0.0
-                if reached and (rules.assumption == OPTIMISTIC or not stopped):
-                    reason, leave = TARGET, target_level
-                elif stopped:
-                    reason, leave = STOP, stop_level
-            if reason != OPEN:
+            if b >= limit:
+                reason, leave, inside = TIME if b - e >= hold else SIGNAL, opens[b], False
                 break
-            last = bars.close[b]
-        if bars.settles_inside[b] > 0:
-            cash -= side * rules.funding * units * last * bars.settles_inside[b]
-        mark = cash + side * units * last
+            if not bare:
+                o, h, lo = opens[b], highs[b], lows[b]
+                reason, leave, inside = _touched(
+                    o, h, lo, side, stop_level, target_level, b > e, rules.assumption
+                )
+                if reason != OPEN:
+                    break
+            last = closes[b]
+        if pays and inner[b] > 0:
+            cash -= held * rules.funding * last * inner[b]
+        mark = cash + held * last
         if mark <= 0.0 and not gone:
             reason, leave, inside = RUIN, last, True
             break
         top = max(top, mark)
         low_mark, high_mark = min(low_mark, mark), max(high_mark, mark)
-        drawdown = min(drawdown, mark / top - 1.0)
+        if mark < worst * top:
+            worst = mark / top
         if path.size > 0:
             path[b] = mark
         b += 1
@@ -162,26 +184,26 @@ def simulate(bars, rules, side, t, stop, target, hold, exit_at, opposite_at, fm,
     else:
         fee = rules.maker if reason == TARGET else rules.taker
         filled = leave if reason == TARGET else leave * (1.0 - side * rules.slippage)
-        mark = cash + side * units * filled - units * filled * fee
+        mark = cash + held * filled - units * filled * fee
         if path.size > 0:
             path[b] = mark
-    fm[M], fm[MIN], fm[MAX], fm[DRAWDOWN] = mark, low_mark, high_mark, drawdown
+    fm[M], fm[MIN], fm[MAX], fm[DRAWDOWN] = mark, low_mark, high_mark, worst - 1.0
     fm[FEES] = units * (price * rules.taker + filled * fee)
     fm[NOTIONAL] = units * price + (units * filled if reason != OPEN else 0.0)
     fm[RATIO] = leave / raw
-    fm[SIZE] = side * units * price
+    fm[SIZE] = held * price
     fm[STOP_REL] = stop / raw
     fm[ENTRY], fm[EXIT], fm[UNITS] = price, filled, units
-    free = 1.0 + units * side * (leave - raw)
+    free = 1.0 + held * (leave - raw)
     fm[LOG] = np.log(free) if free > 0.0 else np.nan
     im[EXIT_BAR], im[REASON], im[HELD] = b, reason, b - e + (1 if inside else 0)
     im[MARK0], im[MARKS] = first_mark, used - first_mark
     im[REVERSES] = reason == SIGNAL and opposite_at <= exit_at and b == opposite_at + 1
-    im[DECISION], im[SIDE], im[DAY] = t, side, bars.day[e]
+    im[DECISION], im[SIDE], im[DAY] = t, side, days[e]
     return marks, used
 
 
-@kernel
+@inlined
 def _next_opposite(rows, k, stop, side, entry):
     """First decision of the other side at or after bar `entry` in the list from position `k` on."""
     for i in range(k, stop):
@@ -209,7 +231,7 @@ def _seek(entries, k, stop, u):
     return low
 
 
-@kernel
+@inlined
 def take(bars, rules, rows, exits, x, u, k, stop, memo, slot, marks, path):
     """Simulate the decision `u` under exit rule `x` into `slot`, with the opposite decisions after `k`.
 

@@ -276,7 +276,9 @@ class Lab:
         from quantlab.configuration import canonical, document, export, reader
 
         draft = self._document(verdict)
-        approved = self._approved(draft) or document.approve(draft, by=by, reason=reason, at=_now())
+        # first, so that a refusal is refused even where an earlier approval of the same cell is in force
+        fresh = document.approve(draft, by=by, reason=reason, at=_now())
+        approved = self._approved(draft) or fresh
         row_id, payload = self._store_document(approved)
         if not any(str(row["id"]) == row_id for row in self.store.active_configurations()):
             self.store.approve(row_id, hashlib.sha256(payload).hexdigest(), by, reason)

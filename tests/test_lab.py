@@ -20,6 +20,7 @@ from quantlab.market.candles import Candles
 from quantlab.market.synthetic import iid, planted_momentum
 from quantlab.settings import Settings
 from quantlab.store.parts import Parts
+from quantlab.validation.thresholds import Gate
 
 FAST, SLOW = [5, 8, 12, 18, 24], [64, 96, 140, 180, 240]
 
@@ -131,6 +132,15 @@ def test_the_planted_edge_is_approved_once(lab: Lab, planted: Candles) -> None:
     assert lab.approve(verdict, by="ben", reason="again") == approval
     assert len(lab.store.active_configurations()) == 1
     lab.store.verify_audit()
+
+
+def test_a_stricter_gate_is_not_answered_with_an_earlier_approval(lab: Lab, planted: Candles) -> None:
+    surface = small(lab, planted)
+    lab.approve(lab.validate(surface, progress=False), by="ana", reason="holds on all folds")
+    strict = lab.validate(surface, gate=Gate(alpha=1e-12), progress=False)
+    assert not strict.approved
+    with pytest.raises(ConfigurationError, match="refused"):
+        lab.approve(strict, by="ana", reason="it was approved before")
 
 
 def test_noise_is_refused_kept_and_cannot_be_approved(lab: Lab) -> None:

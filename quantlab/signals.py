@@ -98,22 +98,64 @@ class Signals:
     stop, target : float array or None
         Distance in **price units** from the entry fill, read at the decision bar. An entry whose
         distance is NaN or not positive is not taken. May vary over any parameter.
+    trail : float array or None
+        Distance of a trailing stop, a distance as `stop` is: it starts there (the tighter of both, if there
+        is a `stop`) and follows the best price since entry; a raised level is live from the next bar on.
+    break_even : float array or None
+        Distance as `stop` is: once a bar has gone that far in favour, the stop is at the raw entry price or
+        better from the next bar on.
+    partial_target : float array or None
+        Distance as `target` is, of a limit order that closes a part of the position once. It counts where
+        it is nearer than `target`.
+    partial_fraction : float array or None
+        The part of the units that `partial_target` closes, in (0, 1). May vary over any parameter but not
+        over time: its last axis has length one.
     max_holding : integer array or None
         The position is closed at the open of bar ``entry + max_holding``.
     exit_long, exit_short : boolean array or None
         Close a long (short) at the next open.
     on_opposite : {"ignore", "close", "reverse"}
         What an opposite entry signal does while a position is open.
+
+    Raises
+    ------
+    InputError
+        Only one of `partial_target` and `partial_fraction` is given, or a fraction is out of range or
+        changes over time.
     """
 
     long: np.ndarray | AllOf | None = None
     short: np.ndarray | AllOf | None = None
     stop: np.ndarray | None = None
     target: np.ndarray | None = None
+    trail: np.ndarray | None = None
+    break_even: np.ndarray | None = None
+    partial_target: np.ndarray | None = None
+    partial_fraction: np.ndarray | None = None
     max_holding: np.ndarray | None = None
     exit_long: np.ndarray | None = None
     exit_short: np.ndarray | None = None
     on_opposite: OnOpposite = "ignore"
+
+    def __post_init__(self) -> None:
+        if (self.partial_target is None) != (self.partial_fraction is None):
+            given = "partial_target" if self.partial_fraction is None else "partial_fraction"
+            raise InputError(
+                f"`partial_target` and `partial_fraction` go together, got `{given}` alone: give both."
+            )
+        if self.partial_fraction is None:
+            return
+        fraction = np.asarray(self.partial_fraction, np.float64)
+        if fraction.shape[-1:] not in ((), (1,)):
+            raise InputError(
+                f"`partial_fraction` must not change over time, got {fraction.shape[-1]} bars on its last "
+                "axis: give it one of length one."
+            )
+        if not ((fraction > 0) & (fraction < 1)).all():
+            raise InputError(
+                f"`partial_fraction` must be in (0, 1), got {fraction.min():g} to {fraction.max():g}: "
+                "it is the part of the units that is closed."
+            )
 
 
 SignalFunction = Callable[[Any, Params], Signals]

@@ -44,6 +44,27 @@ def test_all_of_nothing_is_refused() -> None:
         all_of()
 
 
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"partial_target": np.ones(9)}, "go together, got `partial_target` alone"),
+        ({"partial_fraction": np.array([0.5])}, "go together, got `partial_fraction` alone"),
+        ({"partial_target": np.ones(9), "partial_fraction": np.full(9, 0.5)}, "must not change over time"),
+        (
+            {"partial_target": np.ones(9), "partial_fraction": np.array([[0.5], [1.0]])},
+            r"in \(0, 1\), got 0.5 to 1",
+        ),
+        (
+            {"partial_target": np.ones(9), "partial_fraction": np.array([np.nan])},
+            r"must be in \(0, 1\), got nan",
+        ),
+    ],
+)
+def test_impossible_partial_targets_are_refused(fields: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Signals(**fields)
+
+
 @pytest.mark.parametrize("wait", [1, 3, 9])
 def test_entries_before_the_end_of_the_warmup_are_dropped(wait: int) -> None:
     decided = made().signals(garch(20), SPACE.grid(wait=wait).params())

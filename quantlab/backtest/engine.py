@@ -19,7 +19,7 @@ from quantlab.backtest.rows import Entries, find_entries, find_exits, own
 from quantlab.backtest.trades import TRADE_DTYPE, Run
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
-from quantlab.signals import Strategy, find_strategy
+from quantlab.signals import Signals, Strategy, find_strategy
 from quantlab.space import Cells
 
 FUNDING_MS = 8 * 3_600_000
@@ -27,6 +27,7 @@ _DECISIVE = (
     *("kernels", "compose_kernels", "metric_kernels", "row_kernels", "record"),
     *("rows", "engine", "daily", "execution"),
 )
+_NOT_YET = ("trail", "break_even", "partial_target")
 _OPPOSITE = {"ignore": record.IGNORE, "close": record.CLOSE, "reverse": record.REVERSE}
 
 
@@ -118,6 +119,7 @@ def prepare(
 ) -> Prepared:
     """Evaluate the strategy on all cells at once and find its distinct entry rows and exit rules."""
     signals = strategy.signals(candles, cells.params())
+    _check_known(signals, execution)
     if isinstance(execution.sizing, Risk) and signals.stop is None:
         raise InputError(f"Risk sizing needs a stop distance and {strategy.name} has no stop: use AllIn.")
     n, delay, k = len(candles), execution.delay_bars, len(cells.shape)
@@ -134,6 +136,13 @@ def prepare(
         exit_shape=exit_shape,
         allowed=cells.allowed,
     )
+
+
+def _check_known(signals: Signals, execution: Execution) -> None:
+    rules = [name for name in _NOT_YET if getattr(signals, name) is not None]
+    rules += ['fill="close"'] if execution.fill == "close" else []
+    if rules:
+        raise InputError(f"the sweep kernel does not know {', '.join(rules)} yet: use `replay`.")
 
 
 def run_cell(
@@ -194,4 +203,5 @@ def _trades(f: np.ndarray, i: np.ndarray, worth: np.ndarray) -> np.ndarray:
     trades["profit"] = worth * trades["trade_return"]
     trades["gross_return"] = i[:, record.SIDE] * (f[:, record.RATIO] - 1.0)
     trades["fees"] = f[:, record.FEES] * worth
+    trades["partial_bar"], trades["partial_price"] = -1, np.nan
     return trades

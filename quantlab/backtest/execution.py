@@ -9,8 +9,10 @@ from quantlab.errors import InputError, UnknownNameError
 
 Direction = Literal["both", "long", "short"]
 Assumption = Literal["neutral", "pessimistic", "optimistic"]
+FillAt = Literal["open", "close"]
 DIRECTIONS = ("both", "long", "short")
 ASSUMPTIONS = ("neutral", "pessimistic", "optimistic")
+FILLS = ("open", "close")
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,10 @@ class Execution:
     sizing : AllIn or Risk
     days_per_year : float
         Calendar of the annualisation: 365 for crypto.
+    fill : {"open", "close"}
+        Where market orders fill: at the next open, or at the close of the very bar they were decided on.
+        The latter is **optimistic** (nobody trades at a price that is known only when it is gone) and
+        exists to compare with libraries that do so; the gate refuses to judge it.
     """
 
     costs: Costs = field(default_factory=Costs)
@@ -104,16 +110,24 @@ class Execution:
     delay_bars: int = 0
     sizing: AllIn | Risk = field(default_factory=AllIn)
     days_per_year: float = 365.0
+    fill: FillAt = "open"
 
     def __post_init__(self) -> None:
         if self.direction not in DIRECTIONS:
             raise UnknownNameError("direction", self.direction, DIRECTIONS)
         if self.assumption not in ASSUMPTIONS:
             raise UnknownNameError("fill assumption", self.assumption, ASSUMPTIONS)
+        if self.fill not in FILLS:
+            raise UnknownNameError("fill", self.fill, FILLS)
         if not 0 <= self.delay_bars <= 1000:
             raise InputError(f"`delay_bars` must be in [0, 1000], got {self.delay_bars}.")
         if not 1.0 <= self.days_per_year <= 366.0:
             raise InputError(f"`days_per_year` must be in [1, 366], got {self.days_per_year:g}.")
+
+    @property
+    def caveat(self) -> str:
+        """What must be said wherever figures made by these rules are shown; empty if nothing must."""
+        return "optimistic: filled at the close that decided" if self.fill == "close" else ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that identify these rules."""

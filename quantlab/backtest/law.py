@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from math import isfinite
+from math import isfinite, nan
 
 from quantlab.backtest.execution import AllIn, Execution, Risk
 from quantlab.backtest.trades import OPEN, RUIN, SIGNAL, STOP, TARGET, TIME
@@ -152,6 +152,9 @@ class Trade:
     gross_return: float
     fees: float
     bars_held: int
+    partial_bar: int = -1
+    partial_price: float = nan
+    partial_units: float = 0.0
 
 
 class Trader:

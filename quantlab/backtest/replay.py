@@ -101,6 +101,9 @@ def _check_range(name: str, value: int, low: int, high: int) -> None:
 
 
 def _check_signals(signals: Signals, name: str, execution: Execution) -> None:
+    new = [rule for rule in ("trail", "break_even", "partial_target") if getattr(signals, rule) is not None]
+    if new or execution.fill == "close":
+        raise InputError(f"the replay does not know {', '.join(new) or 'a fill at the close'} yet.")
     if isinstance(execution.sizing, Risk) and signals.stop is None:
         raise InputError(
             f"Risk sizing needs a stop distance, but {name} gives none: use AllIn, or add a stop."

@@ -103,7 +103,8 @@ class Surface:
         where = self.identity
         market = f"{where.exchange} {where.symbol} {where.timeframe}, {where.bars:,} bars"
         shape = " x ".join(map(str, self.shape))
-        return f"Surface({self.strategy.name}, {shape} = {self.size:,} cells, {market})"
+        caveat = f" [{self.execution.caveat}]" if self.execution.caveat else ""
+        return f"Surface({self.strategy.name}, {shape} = {self.size:,} cells, {market}){caveat}"
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -191,6 +192,7 @@ class Surface:
         grid = self._grid()
         rest = [n for n in grid.axes if n not in (x, y)]
         title = f"{self.strategy.name}: {metric}" + (f", {reduce} over {', '.join(rest)}" if rest else "")
+        title += f" ({self.execution.caveat})" if self.execution.caveat else ""
         plane = self.plane(metric, x, y, reduce)
         return heatmap(plane, grid.axes[x], grid.axes[y], x_label=x, y_label=y, metric=metric, title=title)
 

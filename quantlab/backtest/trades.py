@@ -23,7 +23,7 @@ REASONS = ("open", "stop", "target", "time", "signal", "ruin")
 TRADE_DTYPE = np.dtype(
     [
         ("decision_bar", np.int64),  # the entry was decided at the close of this bar ...
-        ("entry_bar", np.int64),  # ... and filled at the open of this one
+        ("entry_bar", np.int64),  # ... and filled at the open of this one, or at the same close
         ("exit_bar", np.int64),  # bar of the exit fill; the last bar for an open trade
         ("side", np.int8),  # +1 long, -1 short
         ("reason", np.int8),  # index into REASONS
@@ -36,6 +36,9 @@ TRADE_DTYPE = np.dtype(
         ("gross_return", np.float64),  # side * (exit / entry - 1) from raw prices, before every cost
         ("fees", np.float64),  # entry and exit fees (no slippage, no funding), initial equity = 1
         ("bars_held", np.int64),  # bars on which the position was exposed
+        ("partial_bar", np.int64),  # bar on which the partial target was filled; -1: it was not
+        ("partial_price", np.float64),  # its fill; NaN: none
+        ("partial_units", np.float64),  # how many of the units it closed; 0: none
     ]
 )
 
@@ -120,7 +123,8 @@ class Run:
 
     def __repr__(self) -> str:
         figures = ", ".join(f"{name}={self.metrics[name]:.4g}" for name in _HEADLINE if name in self.metrics)
-        return f"Run({self.strategy}, {dict(self.params)}: {figures})"
+        caveat = f" [{self.execution.caveat}]" if self.execution.caveat else ""
+        return f"Run({self.strategy}, {dict(self.params)}: {figures}){caveat}"
 
     def _repr_html_(self) -> str:
         cell = ", ".join(f"{name}={value}" for name, value in self.params.items())
@@ -129,7 +133,8 @@ class Run:
             for name in _HEADLINE
             if name in self.metrics
         )
-        return f"<b>{html.escape(self.strategy)}</b> ({html.escape(cell)})<table>{rows}</table>"
+        caveat = f"<br>{html.escape(self.execution.caveat)}" if self.execution.caveat else ""
+        return f"<b>{html.escape(self.strategy)}</b> ({html.escape(cell)}){caveat}<table>{rows}</table>"
 
 
 def closed(trades: np.ndarray) -> np.ndarray:

@@ -15,8 +15,8 @@ TOLERANCE = 1e-9
 
 ENGINES = ("sweep kernel", "plain replay")
 
-_EXACT = ("decision_bar", "entry_bar", "exit_bar", "side", "reason", "bars_held")
-_RELATIVE = ("entry_price", "exit_price", "units")
+_EXACT = ("decision_bar", "entry_bar", "exit_bar", "side", "reason", "bars_held", "partial_bar")
+_RELATIVE = ("entry_price", "exit_price", "units", "partial_price", "partial_units")
 
 
 def compare(kernel: Run, replay: Run) -> dict[str, Any]:

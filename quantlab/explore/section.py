@@ -229,7 +229,8 @@ def _recent(candles: Candles, share: float) -> list[tuple[int, int, str]]:
 def _costs(execution: Execution) -> dict[str, str]:
     costs, sizing = execution.costs, execution.to_json()["sizing"]
     size = ", ".join(f"{name} {value:g}" for name, value in sizing.items() if name != "kind")
-    return {
+    caveat = {"fills": execution.caveat} if execution.caveat else {}
+    return caveat | {
         "taker fee a side": f"{costs.taker:.3%}",
         "maker fee a side": f"{costs.maker:.3%}",
         "slippage a side": f"{costs.slippage_bps:g} bps",

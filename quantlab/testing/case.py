@@ -21,8 +21,8 @@ FEW_CELLS = 8
 
 ENTRIES = ("long", "short")
 FLAGS = ("long", "short", "exit_long", "exit_short")
-DISTANCES = ("stop", "target")
-FIELDS = (*FLAGS, *DISTANCES, "max_holding")
+DISTANCES = ("stop", "target", "trail", "break_even", "partial_target")
+FIELDS = (*FLAGS, *DISTANCES, "partial_fraction", "max_holding")
 
 Decisions = dict[str, np.ndarray]
 

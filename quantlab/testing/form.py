@@ -15,6 +15,7 @@ from quantlab.testing.case import DISTANCES, ENTRIES, FIELDS, FLAGS, Case, enter
 _KINDS = {
     **dict.fromkeys(FLAGS, ("b", "boolean")),
     **dict.fromkeys(DISTANCES, ("f", "float")),
+    "partial_fraction": ("f", "float"),
     "max_holding": ("iu", "integer"),
 }
 

@@ -18,7 +18,10 @@ from quantlab.market.candles import Candles
 from quantlab.signals import AllOf, Strategy
 
 CUTS = 3
-FIELDS = ("long", "short", "stop", "target", "max_holding", "exit_long", "exit_short")
+FIELDS = (
+    *("long", "short", "exit_long", "exit_short"),
+    *("stop", "target", "trail", "break_even", "partial_target", "partial_fraction", "max_holding"),
+)
 
 
 @dataclass(frozen=True)

@@ -79,14 +79,19 @@ def validate(
     Raises
     ------
     InputError
-        If the candles are not those of the surface, the history is too short for the folds, no cell of
-        the search satisfies its constraints, or the surface is a part of a search, a list of points, or the
-        work of other code, and no `search` was given.
+        If the candles are not those of the surface, it was filled at the close, the history is too short
+        for the folds, no cell of the search satisfies its constraints, or the surface is a part of a search,
+        a list of points, or the work of other code, and no `search` was given.
     """
     gate = gate or Gate()
     gate = replace(gate, alpha=gate.alpha if alpha is None else alpha)
     gate = replace(gate, folds=gate.folds if folds is None else folds)
     _check_same_candles(surface, candles)
+    if surface.execution.fill == "close":
+        raise InputError(
+            'a surface with fill="close" is for comparison only, because nobody can trade at the close that '
+            'decides: sweep with fill="open" to have it judged.'
+        )
     search = search or _same_search(surface, candles)
     cut = windows(candles, gate)
     cell = candidate(surface, gate)

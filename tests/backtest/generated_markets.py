@@ -17,6 +17,9 @@ from quantlab.signals import Signals, Strategy
 from quantlab.space import Int, Space
 
 HOUR_MS = 3_600_000
+PER_BAR = ("stop", "target", "trail", "break_even", "partial_target", "exit_long", "exit_short")
+PER_ROW = ("partial_fraction", "max_holding")
+EXIT_FIELDS = (*PER_BAR, *PER_ROW)
 FREE = Costs(taker=0.0, maker=0.0, slippage_bps=0.0)
 
 
@@ -29,6 +32,10 @@ class Script:
     short: np.ndarray | None = None
     stop: np.ndarray | None = None
     target: np.ndarray | None = None
+    trail: np.ndarray | None = None
+    break_even: np.ndarray | None = None
+    partial_target: np.ndarray | None = None
+    partial_fraction: np.ndarray | None = None
     max_holding: np.ndarray | None = None
     exit_long: np.ndarray | None = None
     exit_short: np.ndarray | None = None
@@ -43,7 +50,7 @@ class Script:
 
     @property
     def exit_rows(self) -> int:
-        return self.rows("stop", "target", "max_holding", "exit_long", "exit_short")
+        return self.rows(*EXIT_FIELDS)
 
     @property
     def strategy(self) -> Strategy:
@@ -68,11 +75,8 @@ class Script:
         return Signals(
             long=pick("long", entry),
             short=pick("short", entry),
-            stop=pick("stop", leave),
-            target=pick("target", leave),
-            max_holding=None if self.max_holding is None else self.max_holding[leave],
-            exit_long=pick("exit_long", leave),
-            exit_short=pick("exit_short", leave),
+            **{name: pick(name, leave) for name in PER_BAR},
+            **{name: a[leave] for name in PER_ROW if (a := getattr(self, name)) is not None},
             on_opposite=self.on_opposite,
         )
 
@@ -129,6 +133,13 @@ def fills(run: Run) -> list[tuple[int, int, int, int, float, float]]:
     """(side, entry bar, exit bar, reason, entry price, exit price) of every trade."""
     names = ("side", "entry_bar", "exit_bar", "reason", "entry_price", "exit_price")
     return [tuple(trade[name].item() for name in names) for trade in run.trades]
+
+
+def assert_equal_trades(a: np.ndarray, b: np.ndarray) -> None:
+    """Equal in every field, where NaN equals NaN."""
+    assert a.dtype == b.dtype
+    for name in a.dtype.names:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
 
 
 @st.composite

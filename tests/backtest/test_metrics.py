@@ -44,6 +44,9 @@ def trade(gross: float, *, reason: int = SIGNAL, **fields: Any) -> np.ndarray:
         "gross_return": gross,
         "fees": 0.0,
         "bars_held": 2,
+        "partial_bar": -1,
+        "partial_price": np.nan,
+        "partial_units": 0.0,
     }
     values |= fields
     return np.array([tuple(values[name] for name in TRADE_DTYPE.names)], TRADE_DTYPE)

@@ -67,6 +67,13 @@ def test_the_same_call_gives_the_same_verdict(no):
     assert documents[0] == documents[1]
 
 
+def test_fills_at_the_close_are_not_judged():
+    surface = sweep(CROSS, NOISE, GRID, progress=False)
+    optimistic = replace(surface, execution=replace(surface.execution, fill="close"))
+    with pytest.raises(InputError, match='fill="close" is for comparison only'):
+        validate(optimistic, NOISE, progress=False)
+
+
 def test_other_candles_are_refused():
     surface = sweep(CROSS, NOISE, GRID, progress=False)
     for other in (NOISE[:-1], synthetic.garch(2_000, timeframe="1d", seed=2)):

@@ -1,0 +1,69 @@
+"""The rules of execution as values: what is refused, and what is said beside optimistic figures."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from generated_markets import Script, at, candles_of, play
+
+from quantlab.backtest.engine import run_cell
+from quantlab.backtest.execution import Execution
+from quantlab.backtest.sweep import sweep
+from quantlab.errors import InputError, UnknownNameError
+from quantlab.explore.section import _costs
+from quantlab.market.synthetic import garch
+from quantlab.strategies import get
+
+FLAT = (100, 101, 99, 100)
+AT_CLOSE: Any = Execution(fill="close")
+
+
+def test_an_unknown_fill_gets_a_suggestion() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'close'"):
+        Execution(fill="closed")  # type: ignore[arg-type]
+
+
+def test_fills_at_the_close_are_said_to_be_optimistic_wherever_they_are_shown() -> None:
+    run = play([FLAT] * 3, long=0)
+    cross = get("sma_cross")
+    surface = sweep(cross, garch(300), cross.grid(fast=[3, 5], slow=[20, 30]), progress=False)
+    shown = [
+        repr(run),
+        run._repr_html_(),
+        repr(surface),
+        surface.heatmap(x="fast", y="slow").layout.title.text,
+    ]
+    assert not any("optimistic" in text for text in shown)
+    assert "fills" not in _costs(Execution())
+    run, surface = replace(run, execution=AT_CLOSE), replace(surface, execution=AT_CLOSE)
+    shown = [
+        repr(run),
+        run._repr_html_(),
+        repr(surface),
+        surface.heatmap(x="fast", y="slow").layout.title.text,
+    ]
+    assert all("optimistic: filled at the close" in text for text in shown)
+    assert "optimistic" in _costs(AT_CLOSE)["fills"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "execution", "named"),
+    [
+        ({"trail": np.ones((1, 4))}, Execution(), "trail"),
+        ({"break_even": np.ones((1, 4))}, Execution(), "break_even"),
+        (
+            {"partial_target": np.ones((1, 4)), "partial_fraction": np.array([0.5])},
+            Execution(),
+            "partial_target",
+        ),
+        ({}, AT_CLOSE, 'fill="close"'),
+    ],
+)
+def test_what_the_kernel_cannot_do_is_refused(rules: Any, execution: Execution, named: str) -> None:
+    candles = candles_of([FLAT] * 4)
+    script = Script(candles.timestamps, long=at(4, 0), **rules)
+    with pytest.raises(InputError, match=f"does not know {named} yet"):
+        run_cell(script.strategy, candles, {}, execution)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +17,8 @@ _MOST_CELLS = 500_000
 _BOOLEAN_BYTES = 6
 _FLOAT_BYTES = 24
 
-Part = tuple[tuple[slice, ...], Any]
+Place = tuple[slice, ...]
+Part = tuple[Place, Cells]
 
 
 def plan(strategy: Strategy, candles: Candles, cells: Cells, budget: int) -> Iterator[Part]:
@@ -51,7 +51,7 @@ def _arrays(signals: Signals, k: int) -> list[tuple[tuple[bool, ...], int]]:
 
 
 def _halves(
-    grid: Grid, place: tuple[slice, ...], arrays: list[tuple[tuple[bool, ...], int]], bars: int, budget: int
+    grid: Grid, place: Place, arrays: list[tuple[tuple[bool, ...], int]], bars: int, budget: int
 ) -> Iterator[Part]:
     lengths = grid.shape
     sizes = [

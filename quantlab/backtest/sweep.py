@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 
-from quantlab.backtest import kernels
-from quantlab.backtest.engine import Prepared, engine_hash, prepare
+from quantlab.backtest.engine import engine_hash
 from quantlab.backtest.execution import Execution
+from quantlab.backtest.local import Job, aside, run_parts
 from quantlab.backtest.metrics import METRICS
-from quantlab.backtest.parts import DEFAULT_BUDGET, plan
+from quantlab.backtest.parts import DEFAULT_BUDGET, Part, Place, plan
+from quantlab.backtest.request import Request
 from quantlab.backtest.surface import Surface, identity
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
@@ -88,33 +86,8 @@ def sweep(
         raise InputError(
             f"the cells belong to {cells.space.owner}, not to {found.name}: make them with its own space."
         )
-    values = np.empty((len(METRICS), *cells.shape))
-    done = {} if checkpoint is None else dict(checkpoint.load())
-    bar = _bar(found.name, cells.size, progress)
-    with bar, ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        parts = pool.submit(lambda: list(plan(found, candles, cells, budget))).result()
-        for place, part in parts:
-            number = part_number(place)
-            if number in done:
-                part_values = done[number]
-                bar.update(part.size)
-            else:
-                try:
-                    # never on the main thread: Ctrl-C inside a compiled function is a SystemError there
-                    prepared = pool.submit(prepare, found, candles, part, execution).result()
-                    part_values = _sweep_part(prepared, pool, bar)
-                except Exception as error:
-                    error.add_note(
-                        f"while sweeping a part of {found.name}: {json.dumps(part.to_json())[:400]}"
-                    )
-                    raise
-                if checkpoint is not None:
-                    checkpoint.save(number, part_values)
-            part_values = part_values.reshape(len(METRICS), *part.shape)
-            if part.size == cells.size:
-                values = part_values
-            else:
-                values[(slice(None), *place)] = part_values
+    job = Job(found, candles, execution, threads=threads)
+    values = _values(job, cells, progress, checkpoint, budget)
     return Surface(
         strategy=found,
         cells=cells,
@@ -125,7 +98,44 @@ def sweep(
     )
 
 
-def surface_key(strategy: Strategy, candles: Candles, cells: Cells, execution: Execution) -> str:
+def _values(job: Job, cells: Cells, progress: bool, checkpoint: Checkpoint | None, budget: int) -> np.ndarray:
+    """The rows of the request for every cell, shape ``(rows, *cells.shape)``."""
+    values = np.empty((job.request.rows, *cells.shape))
+    done = {} if checkpoint is None else dict(checkpoint.load())
+    parts: list[Part] = aside(lambda: list(plan(job.strategy, job.candles, cells, budget)), job.threads)
+    with _bar(job.strategy.name, cells.size, progress) as bar:
+        left = []
+        for place, part in parts:
+            kept = done.pop(part_number(place), None)
+            if kept is None:
+                left.append((place, part))
+            else:
+                values = _put(values, place, part, kept)
+                bar.update(part.size)
+        for place, part, found in run_parts(job, left, bar.update):
+            if checkpoint is not None:
+                checkpoint.save(part_number(place), found)
+            values = _put(values, place, part, found)
+    return values
+
+
+def _put(values: np.ndarray, place: Place, part: Cells, found: np.ndarray) -> np.ndarray:
+    """`values` with those of a part in their place; a part that is everything is not copied."""
+    found = found.reshape(len(values), *part.shape)
+    if found.shape == values.shape:
+        return found
+    values[(slice(None), *place)] = found
+    return values
+
+
+def surface_key(
+    strategy: Strategy,
+    candles: Candles,
+    cells: Cells,
+    execution: Execution,
+    request: Request | None = None,
+    intrabar: Candles | None = None,
+) -> str:
     """SHA-256 (hex) of everything that decides the figures of a sweep: code, cells, candles, rules."""
     what: dict[str, Any] = {
         "strategy": strategy.name,
@@ -136,6 +146,10 @@ def surface_key(strategy: Strategy, candles: Candles, cells: Cells, execution: E
         "candles": candles.fingerprint,
         "execution": execution.to_json(),
     }
+    if request is not None and not request.plain:
+        what["request"] = request.to_json()
+    if intrabar is not None:
+        what["intrabar"] = intrabar.fingerprint
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
@@ -149,74 +163,6 @@ def _bar(name: str, total: int, show: bool) -> Any:
     from tqdm.auto import tqdm
 
     return tqdm(total=total, desc=name, unit=" cells", unit_scale=True, disable=not show, leave=False)
-
-
-def _pairs(p: Prepared) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct (row, exit) pairs of the allowed cells sorted by exit; each cell's pair and weight."""
-    shape = p.allowed.shape
-    row = np.broadcast_to(p.entries.row_of, shape)
-    exits = np.broadcast_to(np.arange(int(np.prod(p.exit_shape))).reshape(p.exit_shape), shape)
-    rows = p.entries.rows.start.size - 1
-    code = (exits * rows + row)[p.allowed]
-    codes, position = _distinct(code, int(np.prod(p.exit_shape)) * rows)
-    return codes % rows, codes // rows, position, np.bincount(position, minlength=len(codes))
-
-
-def _distinct(code: np.ndarray, bound: int) -> tuple[np.ndarray, np.ndarray]:
-    """``np.unique(code, return_inverse=True)``, without sorting where the codes are dense."""
-    if bound > 8 * code.size:
-        codes, position = np.unique(code, return_inverse=True)
-        return codes, position
-    present = np.zeros(bound, bool)
-    present[code] = True
-    return np.flatnonzero(present), (np.cumsum(present) - 1)[code]
-
-
-def _sweep_part(p: Prepared, pool: ThreadPoolExecutor, bar: Any) -> np.ndarray:
-    pair_row, pair_exit, position, weight = _pairs(p)
-    out = np.empty((len(pair_row), len(METRICS)))
-    _compose(p, pair_row, pair_exit, weight, out, pool, bar)
-    values = np.empty((len(METRICS), p.allowed.size))
-    cell = np.flatnonzero(p.allowed)
-    if cell.size < p.allowed.size:
-        values.fill(np.nan)
-    bounds = np.linspace(0, cell.size, 9).astype(int).tolist()
-    copies = [pool.submit(kernels.scatter, out, position, cell, a, b, values) for a, b in pairwise(bounds)]
-    for copy in copies:
-        copy.result()
-    bar.update(int(p.allowed.size - p.allowed.sum()))
-    return values
-
-
-def _compose(
-    p: Prepared,
-    pair_row: np.ndarray,
-    pair_exit: np.ndarray,
-    weight: np.ndarray,
-    out: np.ndarray,
-    pool: ThreadPoolExecutor,
-    bar: Any,
-) -> None:
-    """Run all pairs in blocks on the pool; on an interrupt stop the kernels and raise it again."""
-    cancel = np.zeros(1, np.int64)
-    size = max(32, -(-len(pair_row) // 64))
-    waiting: dict[Future, slice] = {}
-    for first in range(0, len(pair_row), size):
-        block = slice(first, min(first + size, len(pair_row)))
-        args = (pair_row, pair_exit, block.start, block.stop, p.span, out, cancel)
-        waiting[pool.submit(kernels.run_pairs, p.bars, p.rules, p.entries.rows, p.exits, *args)] = block
-    try:
-        while waiting:
-            finished, _ = wait(waiting, timeout=0.05, return_when=FIRST_COMPLETED)
-            for future in finished:
-                future.result()
-                bar.update(int(weight[waiting.pop(future)].sum()))
-    except BaseException:
-        cancel[0] = 1
-        for future in waiting:
-            future.cancel()
-        wait(waiting)
-        raise
 
 
 __all__ = ["Checkpoint", "Points", "surface_key", "sweep"]

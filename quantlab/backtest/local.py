@@ -1,0 +1,220 @@
+"""The parts of a sweep on the threads of this process.
+
+Whoever computes parts (these threads, a cluster) offers ``run_parts(job, parts, on_progress)``: an iterator
+of ``(place, part, values)`` as parts finish, in any order, values a float64 matrix ``(rows, cells)``. To
+stop it, throw into it or close it.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from quantlab.backtest import kernels
+from quantlab.backtest.engine import Prepared, prepare
+from quantlab.backtest.execution import Execution
+from quantlab.backtest.parts import Part, Place
+from quantlab.backtest.request import Request
+from quantlab.market.candles import Candles
+from quantlab.signals import Strategy
+from quantlab.space import Cells
+
+OnProgress = Callable[[int], None]
+Finished = tuple[Place, Cells, np.ndarray]
+
+_TICK_S = 0.05
+_PATIENCE_S = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What every part of a sweep shares.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    candles : Candles
+    execution : Execution
+    request : Request
+        Rows of the result.
+    intrabar : Candles, optional
+        Candles of a lower timeframe that decide whether stop or target came first.
+    threads : int, optional
+        Threads per process; by default the number of processors.
+    """
+
+    strategy: Strategy
+    candles: Candles
+    execution: Execution
+    request: Request = field(default_factory=Request)
+    intrabar: Candles | None = None
+    threads: int | None = None
+
+
+def run_parts(job: Job, parts: Iterable[Part], on_progress: OnProgress) -> Iterator[Finished]:
+    """Compute parts one after the other, each on all threads.
+
+    Parameters
+    ----------
+    job : Job
+    parts : iterable of (place, cells)
+    on_progress : callable
+        Receives numbers of finished cells, on the thread that iterates.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Within about 0.1 s of Ctrl-C.
+    """
+    for place, part in parts:
+        yield place, part, run_part(job, part, on_progress)
+
+
+def run_part(job: Job, part: Cells, on_progress: OnProgress | None = None) -> np.ndarray:
+    """Compute one part: float64 matrix ``(rows, cells of the part)``, NaN where a constraint is broken."""
+    work = _Work(job, part)
+    try:
+        values: np.ndarray = aside(work.run, job.threads, work.stop, lambda: work.tell(on_progress))
+    except Exception as error:
+        note = f"while sweeping a part of {job.strategy.name}: {json.dumps(part.to_json())[:400]}"
+        error.add_note(note)
+        raise
+    work.tell(on_progress)
+    return values
+
+
+def aside(
+    call: Callable[[], Any],
+    threads: int | None = None,
+    stop: Callable[[], None] = lambda: None,
+    waiting: Callable[[], None] = lambda: None,
+) -> Any:
+    """Run `call` on another thread and wait for it; an interrupt calls `stop` and is raised at once.
+
+    A compiled function that meets Ctrl-C on the main thread turns it into a SystemError, so whoever may
+    run one on behalf of the main thread runs it aside.
+    """
+    future: Future | None = None
+    try:
+        future = _team(threads or os.cpu_count() or 1).submit(call)
+        while True:
+            try:
+                future.exception(timeout=_TICK_S)
+                return future.result()
+            except TimeoutError:
+                if future.done():
+                    raise
+                waiting()
+    except BaseException:
+        stop()
+        if future is not None and not future.cancel():
+            wait([future], timeout=_PATIENCE_S)
+        raise
+
+
+@functools.cache
+def _team(threads: int) -> ThreadPoolExecutor:
+    """Threads kept from sweep to sweep: to start them takes longer than a small sweep."""
+    return ThreadPoolExecutor(threads, "quantlab-sweep")
+
+
+os.register_at_fork(after_in_child=_team.cache_clear)  # a forked process has none of its parent's threads
+
+
+class _Work:
+    """One part in progress: led by one thread of the team, helped by the others as they are free."""
+
+    def __init__(self, job: Job, part: Cells) -> None:
+        self._job, self._part = job, part
+        self._threads = job.threads or os.cpu_count() or 1
+        self._cancel = np.zeros(1, np.int64)
+        self._finished: list[int] = []
+        self._told = 0
+
+    def stop(self) -> None:
+        """Make every thread leave what it does soon."""
+        self._cancel[0] = 1
+
+    def tell(self, on_progress: OnProgress | None) -> None:
+        """Report what was finished since last time."""
+        known = len(self._finished)
+        if on_progress is not None and known > self._told:
+            on_progress(sum(self._finished[self._told : known]))
+        self._told = known
+
+    def run(self) -> np.ndarray:
+        """Evaluate the strategy, compose the distinct pairs, copy their rows to the cells."""
+        job = self._job
+        p = prepare(job.strategy, job.candles, self._part, job.execution)
+        pair_row, pair_exit, position, weight = _pairs(p)
+        out = np.empty((len(pair_row), job.request.rows))
+
+        def compose(first: int, last: int) -> None:
+            args = (pair_row, pair_exit, first, last, p.span, out, self._cancel)
+            kernels.run_pairs(p.bars, p.rules, p.entries.rows, p.exits, *args)
+            self._finished.append(int(weight[first:last].sum()))
+
+        self._share(compose, len(pair_row), max(32, -(-len(pair_row) // 64)))
+        values = np.empty((job.request.rows, self._part.size))
+        cell = np.flatnonzero(p.allowed)
+        if cell.size < values.shape[1]:
+            values.fill(np.nan)
+            self._finished.append(values.shape[1] - cell.size)
+        copy = functools.partial(_copy, out, position, cell, values)
+        self._share(copy, cell.size, max(4096, -(-cell.size // 8)))
+        return values
+
+    def _share(self, call: Callable[[int, int], None], total: int, size: int) -> None:
+        """Call ``call(first, last)`` for every block of `size`, on this thread and on those that are free."""
+        starts = itertools.count(0, size)
+
+        def help_out() -> None:
+            while not self._cancel[0] and (first := next(starts)) < total:
+                call(first, min(first + size, total))
+
+        helpers = min(self._threads, -(-total // size)) - 1
+        helping = [_team(self._threads).submit(help_out) for _ in range(helpers)]
+        try:
+            help_out()
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            for future in helping:
+                if not future.cancel():
+                    future.result()
+
+
+def _copy(
+    out: np.ndarray, position: np.ndarray, cell: np.ndarray, values: np.ndarray, a: int, b: int
+) -> None:
+    kernels.scatter(out, position, cell, a, b, values)
+
+
+def _pairs(p: Prepared) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Distinct (row, exit) pairs of the allowed cells sorted by exit; each cell's pair and weight."""
+    shape = p.allowed.shape
+    row = np.broadcast_to(p.entries.row_of, shape)
+    exits = np.broadcast_to(np.arange(int(np.prod(p.exit_shape))).reshape(p.exit_shape), shape)
+    rows = p.entries.rows.start.size - 1
+    code = (exits * rows + row)[p.allowed]
+    codes, position = _distinct(code, int(np.prod(p.exit_shape)) * rows)
+    return codes % rows, codes // rows, position, np.bincount(position, minlength=len(codes))
+
+
+def _distinct(code: np.ndarray, bound: int) -> tuple[np.ndarray, np.ndarray]:
+    """``np.unique(code, return_inverse=True)``, without sorting where the codes are dense."""
+    if bound > 8 * code.size:
+        codes, position = np.unique(code, return_inverse=True)
+        return codes, position
+    present = np.zeros(bound, bool)
+    present[code] = True
+    return np.flatnonzero(present), (np.cumsum(present) - 1)[code]

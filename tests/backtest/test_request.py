@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def test_blocks_cut_the_days_without_a_gap() -> None:
         assert bounds[-1] == DAYS
         assert bounds.tolist() == [i * DAYS // blocks for i in range(blocks + 1)]
         returns = market_returns(CANDLES.open, CANDLES.close, CANDLES.timestamps)
-        expected = [returns[a:b].sum() for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        expected = [returns[a:b].sum() for a, b in itertools.pairwise(bounds)]
         assert Request(blocks=blocks).market_sums(CANDLES) == pytest.approx(expected, rel=1e-12)
 
 

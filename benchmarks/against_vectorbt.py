@@ -2,20 +2,26 @@
 
     python benchmarks/against_vectorbt.py --bars 20000 --cells 400 --json
 
-**Ours** is the whole sweep, candles to surface: indicators, signals, fills and all metrics of every cell.
-**Theirs** is `Portfolio.from_orders` on the fills of the same cells, then total return, Sharpe ratio, maximum
-drawdown, number of closed trades and win rate. vectorbt is handed the orders as finished matrices: finding
-them and laying them out is not counted. `from_signals`, the usual way in, is timed beside it from finished
-signals under vectorbt's own rules (fill at the close, stops from the next bar, no holding limit); its trades
+**Ours** is the whole sweep, candles to surface: indicators, signals, fills and all 21 metrics of every cell.
+**Theirs** is `Portfolio.from_orders` on the fills of the same cells, then the 17 of these metrics that
+vectorbt has, each by its cheapest call (`vectorbt_books.py`; the four that it has not are no part of its
+time, but of ours). vectorbt is handed the orders as finished matrices: finding them and laying them out is
+not counted. `from_signals`, the usual way in, is timed beside it from finished signals, with the same
+metrics, under vectorbt's own rules (fill at the close, stops from the next bar, no holding limit); its trades
 are others, so it is no part of `ratio` and `max_abs_diff`.
 
 vectorbt takes one order per row. A bar has one row, and two where some cell of the chunk enters at its open
 and leaves inside it; the first of the two is valued so that no equity changes. An order that reverses a
 position is one order. Columns go in chunks (`--columns`), for memory, which also suits vectorbt's caches.
 
-Both sides are warm: compilation is not counted. Where vectorbt-rust is not installed, its ratio is null.
-`max_abs_diff` is over final equity, maximum drawdown, trades, win rate and the Sharpe ratio of daily returns
-of every cell, and over the profit of every trade; the initial equity is 1.
+Both sides are warm: compilation is not counted. vectorbt has two engines; `ratio` is against the faster of
+them, and `ratio_rust` is null where vectorbt-rust is not installed. vectorbt runs in one thread, ours in as
+many as there are; `ratio_one_thread` holds ours to one, and `ratio_cpu` is of the CPU seconds of these two,
+which other work on the machine disturbs least.
+
+`max_abs_diff` is over all 17 metrics of every cell and over the profit of every trade, initial equity 1.
+Where vectorbt defines a metric otherwise (bars for days, money for returns), what is compared is our
+definition on vectorbt's own value and records, computed outside the timed section.
 """
 
 from __future__ import annotations
@@ -25,161 +31,37 @@ import gc
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import vectorbt
-from reference_grid import Peak, candles
+from reference_grid import Peak, candles, sub_grid
 from vectorbt._engine import is_rust_available
+from vectorbt_books import (
+    CAPITAL,
+    ENGINES,
+    FEE,
+    SLIPPAGE_BPS,
+    book,
+    differences,
+    from_orders,
+    timed_metrics,
+    use,
+)
 
 import quantlab as ql
-from quantlab import strategies
 from quantlab.backtest.engine import run_cell
 from quantlab.backtest.inspect import reserve
 from quantlab.backtest.metrics import METRICS
 from quantlab.backtest.surface import Surface
 from quantlab.backtest.sweep import sweep
-from quantlab.backtest.trades import closed
 from quantlab.market.candles import Candles
 from quantlab.signals import AllOf
 from quantlab.space import Grid
 
-CAPITAL = 100.0
-FEE, SLIPPAGE_BPS = 0.001, 2.0
 EXECUTION = ql.Execution(costs=ql.Costs(taker=FEE, maker=FEE, slippage_bps=SLIPPAGE_BPS))
-ENGINES = ("numba", "rust")
-
-
-@dataclass(frozen=True)
-class Book:
-    """Orders of some cells, a column each; no order where the size is NaN."""
-
-    close: pd.DataFrame
-    size: np.ndarray
-    price: np.ndarray
-
-
-def sub_grid(strategy: str, cells: int) -> Grid:
-    """A grid of exactly `cells` cells, all of them allowed.
-
-    `liquidity_sweep`: the reference grid with thinned axes; the prime factors of `cells`, largest first, go
-    to the axis that has most values per value taken. `sma_cross`: windows of 5 to 60 and of 80 to 400 bars.
-    """
-    found = strategies.get(strategy)
-    reference = {name: np.asarray(values) for name, values in found.reference.items()}
-    if strategy == "sma_cross":
-        reference = {"fast": np.arange(5, 61), "slow": np.arange(80, 401)}
-    taken = dict.fromkeys(reference, 1)
-    for factor in prime_factors(cells):
-        room = {n: len(v) / taken[n] for n, v in reference.items() if len(v) >= taken[n] * factor}
-        if not room:
-            raise SystemExit(f"no sub-grid of {strategy} has {cells} cells: choose smaller prime factors.")
-        taken[max(room, key=lambda n: room[n])] *= factor
-    thinned = {n: v[np.linspace(0, len(v) - 1, taken[n]).round().astype(int)] for n, v in reference.items()}
-    return found.grid(**thinned)
-
-
-def prime_factors(number: int) -> list[int]:
-    """Prime factors in descending order."""
-    factors, k = [], 2
-    while number > 1:
-        while number % k == 0:
-            factors.append(k)
-            number //= k
-        k += 1
-    return factors[::-1]
-
-
-def book(trades: list[np.ndarray], market: Candles) -> Book:
-    """The order matrices of some cells."""
-    n = len(market)
-    twice = np.zeros(n, bool)
-    for done in map(closed, trades):
-        twice[done["entry_bar"][done["entry_bar"] == done["exit_bar"]]] = True
-    last = np.arange(n) + np.cumsum(twice)
-    rows = n + int(twice.sum())
-    mark = pd.Series(market.close).ffill().bfill().to_numpy()
-    close = np.empty((rows, len(trades)))
-    close[last] = mark[:, None]
-    close[last[twice] - 1] = mark[np.flatnonzero(twice) - 1][:, None]
-    size, price = np.zeros(close.shape), np.full(close.shape, np.nan)
-    for column, cell in enumerate(trades):
-        done = closed(cell)
-        same = (cell["entry_bar"] == cell["exit_bar"]) & (cell["reason"] > 0)
-        opened, left = last[cell["entry_bar"]] - same, last[done["exit_bar"]]
-        size[opened, column] += cell["side"] * cell["units"] * CAPITAL
-        size[left, column] -= done["side"] * done["units"] * CAPITAL
-        price[opened, column], price[left, column] = cell["entry_price"], done["exit_price"]
-        neutral = cell["entry_price"] * (1.0 + cell["side"] * FEE)
-        close[opened[same], column] = neutral[same]
-    size[np.isnan(price)] = np.nan
-    stamps = np.empty(rows, np.int64)
-    stamps[last[twice] - 1] = market.timestamps[twice]
-    stamps[last] = market.timestamps + twice
-    index = pd.DatetimeIndex(stamps.astype("datetime64[ms]"))
-    return Book(pd.DataFrame(close, index), size, price)
-
-
-def from_orders(orders: Book, engine: str, market: Candles) -> vectorbt.Portfolio:
-    """Their books of our fills; a fill that vectorbt would refuse or shrink is an error."""
-    return vectorbt.Portfolio.from_orders(
-        orders.close,
-        size=orders.size,
-        price=orders.price,
-        direction="both",
-        fees=FEE,
-        min_size=0.0,
-        allow_partial=False,
-        raise_reject=True,
-        init_cash=CAPITAL,
-        max_orders=int(np.isfinite(orders.size).sum()) + 1,
-        freq=pd.Timedelta(market.step_ms, unit="ms"),
-        engine=engine,
-    )
-
-
-def their_metrics(portfolio: vectorbt.Portfolio) -> dict[str, np.ndarray]:
-    """The five metrics that are timed; Sharpe over bars, as vectorbt has it."""
-    done = portfolio.trades.closed
-    found = {
-        "net_profit": portfolio.total_return(),
-        "sharpe": portfolio.sharpe_ratio(),
-        "max_drawdown": portfolio.max_drawdown(),
-        "trades": done.count(),
-        "win_rate": done.win_rate(),
-    }
-    return {name: np.atleast_1d(np.asarray(values, float)) for name, values in found.items()}
-
-
-def daily_sharpe(portfolio: vectorbt.Portfolio) -> np.ndarray:
-    """vectorbt's Sharpe ratio of its own equity at the end of each UTC day; NaN where nothing moved."""
-    marks = portfolio.value().resample("1D").last()
-    returns = marks / marks.shift(1, fill_value=CAPITAL) - 1.0
-    sharpe = np.asarray(returns.vbt.returns(freq="1D", year_freq="365D").sharpe_ratio(), float)
-    return np.where(np.isinf(sharpe), np.nan, sharpe)
-
-
-def difference(
-    portfolio: vectorbt.Portfolio,
-    theirs: Mapping[str, np.ndarray],
-    ours: Mapping[str, np.ndarray],
-    trades: list[np.ndarray],
-) -> float:
-    """Largest absolute difference; infinite where only one side is defined."""
-    records = np.sort(portfolio.trades.values, order=["col", "entry_idx"])
-    profits = np.concatenate([cell["profit"] for cell in trades])
-    if len(records) != len(profits):
-        raise SystemExit(f"vectorbt books {len(records)} trades of {len(profits)}: the fills differ.")
-    pairs = [(theirs[name], ours[name]) for name in theirs if name != "sharpe"]
-    pairs += [(daily_sharpe(portfolio), ours["sharpe"]), (records["pnl"] / CAPITAL, profits)]
-    largest = 0.0
-    for a, b in pairs:
-        apart = np.where(np.isnan(a) & np.isnan(b), 0.0, np.abs(a - b))
-        largest = max(largest, float(np.nan_to_num(apart, nan=np.inf).max(initial=0.0)))
-    return largest
 
 
 def signal_arguments(found: Any, market: Candles, params: list[dict[str, Any]]) -> dict[str, Any]:
@@ -212,27 +94,30 @@ def chunks(surface: Surface, columns: int) -> Iterator[tuple[slice, list[dict[st
         yield place, [surface.cells.cell(tuple(map(int, index))) for index in zip(*where, strict=True)]
 
 
-def measure_theirs(
+def measure_orders(
     engine: str, surface: Surface, market: Candles, trades: list[np.ndarray], columns: int
-) -> dict[str, float]:
-    """Seconds, peak memory and difference of one pass over all cells."""
-    seconds = largest = peak = 0.0
+) -> dict[str, Any]:
+    """Seconds, peak memory and differences of one pass over all cells."""
+    seconds = cpu = peak = 0.0
+    apart: dict[str, float] = {}
     for place, _ in chunks(surface, columns):
         orders = book(trades[place], market)
         gc.collect()
         with Peak() as memory:
-            began = time.perf_counter()
+            began, cpu_began = time.perf_counter(), time.process_time()
             portfolio = from_orders(orders, engine, market)
-            theirs = their_metrics(portfolio)
+            timed_metrics(portfolio)
             seconds += time.perf_counter() - began
-        ours = {name: surface[name].ravel()[place] for name in theirs}
-        largest = max(largest, difference(portfolio, theirs, ours, trades[place]))
+            cpu += time.process_time() - cpu_began
         peak = max(peak, memory.mib)
-    return {"seconds": seconds, "max_abs_diff": largest, "peak_mib": peak}
+        ours = {name: surface[name].ravel()[place] for name in METRICS}
+        for name, value in differences(portfolio, orders, ours, trades[place], market).items():
+            apart[name] = max(apart.get(name, 0.0), value)
+    return {"seconds": seconds, "cpu_seconds": cpu, "peak_mib": peak, "differences": apart}
 
 
-def measure_signals(engine: str, surface: Surface, market: Candles, columns: int) -> float:
-    """Seconds of the usual way in, with the same five metrics."""
+def measure_signals(surface: Surface, market: Candles, columns: int) -> float:
+    """Seconds of the usual way in, with the same metrics."""
     seconds = 0.0
     for _, params in chunks(surface, columns):
         arguments = signal_arguments(surface.strategy, market, params)
@@ -244,21 +129,23 @@ def measure_signals(engine: str, surface: Surface, market: Candles, columns: int
             slippage=SLIPPAGE_BPS / 1e4,
             init_cash=CAPITAL,
             freq=pd.Timedelta(market.step_ms, unit="ms"),
-            engine=engine,
         )
-        their_metrics(portfolio)
+        timed_metrics(portfolio)
         seconds += time.perf_counter() - began
     return seconds
 
 
-def measure_ours(strategy: str, market: Candles, grid: Grid, threads: int | None = None) -> float:
-    """Median seconds of seven sweeps."""
-    seconds = []
+def measure_ours(
+    strategy: str, market: Candles, grid: Grid, threads: int | None = None
+) -> tuple[float, float]:
+    """Median seconds of seven sweeps, on the wall and of the CPU."""
+    took = []
     for _ in range(7):
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         sweep(strategy, market, grid, EXECUTION, progress=False, threads=threads)
-        seconds.append(time.perf_counter() - began)
-    return float(np.median(seconds))
+        took.append((time.perf_counter() - began, time.process_time() - cpu_began))
+    seconds, cpu = np.median(took, axis=0)
+    return float(seconds), float(cpu)
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:
@@ -268,30 +155,27 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
     warm = sweep(options.strategy, market, few, EXECUTION, progress=False)
     with Peak() as memory:  # before vectorbt leaves freed memory behind that would hide it
         surface = sweep(options.strategy, market, grid, EXECUTION, progress=False)
-    trades = [run_cell(options.strategy, market, p, EXECUTION) for _, ps in chunks(warm, 2) for p in ps]
+    trades = [our_trades(options.strategy, market, p) for _, ps in chunks(warm, 2) for p in ps]
     engines = [name for name in ENGINES if name == "numba" or is_rust_available()]
     for engine in engines:
-        vectorbt.settings["engine"] = engine_setting(engine)
-        measure_theirs(engine, warm, market, [run.trades for run in trades], 2)
-        measure_signals(engine, warm, market, 2)
+        use(engine)
+        measure_orders(engine, warm, market, trades, 2)
+        measure_signals(warm, market, 2)
     trades = [our_trades(options.strategy, market, p) for _, ps in chunks(surface, 1000) for p in ps]
-    ours, one_thread, theirs = [], [], {name: [] for name in engines}
+    ours: list[tuple[float, float]] = []
+    one_thread: list[tuple[float, float]] = []
+    rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in engines}
+    usual: dict[str, float] = {}
     for _ in range(options.repeats):
         ours.append(measure_ours(options.strategy, market, grid))
         one_thread.append(measure_ours(options.strategy, market, grid, threads=1))
         for engine in engines:
-            vectorbt.settings["engine"] = engine_setting(engine)
-            theirs[engine].append(measure_theirs(engine, surface, market, trades, options.columns))
-    usual = {}
+            use(engine)
+            rounds[engine].append(measure_orders(engine, surface, market, trades, options.columns))
     for engine in engines:
-        vectorbt.settings["engine"] = engine_setting(engine)
-        usual[engine] = measure_signals(engine, surface, market, options.columns)
-    return report(options, surface, memory.mib, (ours, one_thread), theirs, usual)
-
-
-def engine_setting(engine: str) -> str:
-    """The global setting: with "auto" vectorbt takes Rust wherever it has it, with "numba" nowhere."""
-    return "numba" if engine == "numba" else "auto"
+        use(engine)
+        usual[engine] = measure_signals(surface, market, options.columns)
+    return report(options, surface, memory.mib, (ours, one_thread), rounds, usual)
 
 
 def our_trades(strategy: str, market: Candles, params: dict[str, Any]) -> np.ndarray:
@@ -306,43 +190,59 @@ def report(
     options: argparse.Namespace,
     surface: Surface,
     peak_mib: float,
-    ours: tuple[list[float], list[float]],
-    theirs: Mapping[str, list[dict[str, float]]],
-    usual: Mapping[str, float],
+    ours: tuple[list[tuple[float, float]], list[tuple[float, float]]],
+    rounds: dict[str, list[dict[str, Any]]],
+    usual: dict[str, float],
 ) -> dict[str, Any]:
     """Medians over the rounds; ratios are their seconds over ours."""
     work = options.bars * surface.size
-    our_seconds, one_thread = (float(np.median(seconds)) for seconds in ours)
-    seconds = {name: float(np.median([r["seconds"] for r in rounds])) for name, rounds in theirs.items()}
-    best = min(seconds, key=lambda name: seconds[name])
-    ratios = {name: round(seconds[name] / our_seconds, 1) if name in seconds else None for name in ENGINES}
+    engines: dict[str, dict[str, float]] = {}
+    for name, measured in rounds.items():
+        seconds, cpu = np.median([(r["seconds"], r["cpu_seconds"]) for r in measured], axis=0)
+        engines[name] = {
+            "seconds": seconds,
+            "cpu_seconds": cpu,
+            "ns_per_bar_cell": seconds / work * 1e9,
+            "peak_mib": round(max(r["peak_mib"] for r in measured), 1),
+            "from_signals_seconds": usual[name],
+            "from_signals_ns_per_bar_cell": usual[name] / work * 1e9,
+        }
+    best = min(engines, key=lambda name: engines[name]["seconds"])
+    (seconds, cpu), (one_thread, one_thread_cpu) = (np.median(took, axis=0) for took in ours)
+    apart = {n: max(r["differences"][n] for m in rounds.values() for r in m) for n in apart_of(rounds)}
     return {
-        "ratio": ratios[best],
-        "ratios": ratios,
-        "ratio_one_thread": round(seconds[best] / one_thread, 1),
-        "max_abs_diff": max(r["max_abs_diff"] for rounds in theirs.values() for r in rounds),
+        "ratio": round(engines[best]["seconds"] / seconds, 1),
+        "ratio_numba": round(engines["numba"]["seconds"] / seconds, 1),
+        "ratio_rust": round(engines["rust"]["seconds"] / seconds, 1) if "rust" in engines else None,
+        "ratio_one_thread": round(engines[best]["seconds"] / one_thread, 1),
+        "ratio_cpu": round(engines[best]["cpu_seconds"] / one_thread_cpu, 1),
+        "ratio_from_signals": round(min(usual.values()) / seconds, 1),
+        "max_abs_diff": max(apart.values()),
+        "differences": apart,
         "strategy": options.strategy,
         "bars": options.bars,
         "cells": surface.size,
         "shape": list(surface.shape),
         "trades": int(np.nansum(surface["trades"])),
-        "seconds": our_seconds,
-        "ns_per_bar_cell": our_seconds / work * 1e9,
+        "seconds": seconds,
+        "cpu_seconds": cpu,
+        "ns_per_bar_cell": seconds / work * 1e9,
         "metrics": len(METRICS),
+        "metrics_of_both": len(apart) - 1,
         "peak_mib": round(peak_mib, 1),
         "threads": os.cpu_count(),
-        "vectorbt": {
-            "version": vectorbt.__version__,
-            "best_engine": best,
-            "seconds": seconds,
-            "ns_per_bar_cell": {name: value / work * 1e9 for name, value in seconds.items()},
-            "metrics": 5,
-            "peak_mib": {n: round(max(r["peak_mib"] for r in rounds), 1) for n, rounds in theirs.items()},
-            "columns_per_chunk": min(options.columns, surface.size),
-            "from_signals_ns_per_bar_cell": {name: value / work * 1e9 for name, value in usual.items()},
-        },
+        "engines": engines,
+        "faster_engine": best,
+        "vectorbt": vectorbt.__version__,
+        "columns_per_chunk": min(options.columns, surface.size),
+        "repeats": options.repeats,
         "load_average": round(os.getloadavg()[0], 2),
     }
+
+
+def apart_of(rounds: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """Names of what was compared: the metrics and the profit of trades."""
+    return list(next(iter(rounds.values()))[0]["differences"])
 
 
 def main() -> None:
@@ -358,24 +258,28 @@ def main() -> None:
     if options.json:
         print(json.dumps(found))
         return
-    them = found["vectorbt"]
     print(
         f"{found['strategy']}, {found['cells']:,} cells x {found['bars']:,} bars, "
         f"{found['trades']:,} trades\n"
         f"quantlab: {found['ns_per_bar_cell']:.3g} ns per bar and cell ({found['metrics']} metrics, signals "
         f"included, {found['threads']} threads), peak {found['peak_mib']:.0f} MiB"
     )
-    for engine in ENGINES:
-        if engine not in them["seconds"]:
-            print(f"vectorbt {engine}: not installed (pip install vectorbt-rust=={them['version']})")
+    for name in ENGINES:
+        if name not in found["engines"]:
+            print(f"vectorbt {name}: not installed (pip install vectorbt-rust=={found['vectorbt']})")
             continue
+        them = found["engines"][name]
         print(
-            f"vectorbt {engine}: {them['ns_per_bar_cell'][engine]:.3g} ns (from_orders, 5 metrics), peak "
-            f"{them['peak_mib'][engine]:.0f} MiB at {them['columns_per_chunk']} columns: "
-            f"ratio {found['ratios'][engine]}; from_signals "
-            f"{them['from_signals_ns_per_bar_cell'][engine]:.3g} ns"
+            f"vectorbt {found['vectorbt']} {name}: {them['ns_per_bar_cell']:.3g} ns (from_orders, "
+            f"{found['metrics_of_both']} metrics), peak {them['peak_mib']:.0f} MiB at "
+            f"{found['columns_per_chunk']} columns: ratio {found[f'ratio_{name}']}; from_signals "
+            f"{them['from_signals_ns_per_bar_cell']:.3g} ns"
         )
-    print(f"largest difference {found['max_abs_diff']:.1e}; load average {found['load_average']}")
+    print(
+        f"ratio {found['ratio']} (to {found['faster_engine']}; one thread of ours "
+        f"{found['ratio_one_thread']}), largest difference {found['max_abs_diff']:.1e}; "
+        f"load average {found['load_average']}"
+    )
 
 
 if __name__ == "__main__":

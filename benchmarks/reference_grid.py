@@ -14,12 +14,15 @@ import os
 import threading
 import time
 
+import numpy as np
 import psutil
 
 import quantlab as ql
+from quantlab import strategies
 from quantlab.backtest.sweep import sweep
 from quantlab.market.candles import Candles
 from quantlab.market.synthetic import garch
+from quantlab.space import Grid
 
 MIB = 2**20
 
@@ -52,6 +55,37 @@ class Peak:
 def candles(bars: int) -> Candles:
     sample = ql.sample_candles()
     return sample[-bars:] if bars <= len(sample) else garch(n_bars=bars, timeframe="1h", seed=0)
+
+
+def sub_grid(strategy: str, cells: int) -> Grid:
+    """A grid of exactly `cells` cells, all of them allowed.
+
+    `liquidity_sweep`: the reference grid with thinned axes; the prime factors of `cells`, largest first, go
+    to the axis that has most values per value taken. `sma_cross`: windows of 5 to 60 and of 80 to 400 bars.
+    """
+    found = strategies.get(strategy)
+    reference = {name: np.asarray(values) for name, values in found.reference.items()}
+    if strategy == "sma_cross":
+        reference = {"fast": np.arange(5, 61), "slow": np.arange(80, 401)}
+    taken = dict.fromkeys(reference, 1)
+    for factor in prime_factors(cells):
+        room = {n: len(v) / taken[n] for n, v in reference.items() if len(v) >= taken[n] * factor}
+        if not room:
+            raise SystemExit(f"no sub-grid of {strategy} has {cells} cells: choose smaller prime factors.")
+        taken[max(room, key=lambda n: room[n])] *= factor
+    thinned = {n: v[np.linspace(0, len(v) - 1, taken[n]).round().astype(int)] for n, v in reference.items()}
+    return found.grid(**thinned)
+
+
+def prime_factors(number: int) -> list[int]:
+    """Prime factors in descending order."""
+    factors, k = [], 2
+    while number > 1:
+        while number % k == 0:
+            factors.append(k)
+            number //= k
+        k += 1
+    return factors[::-1]
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from quantlab.clauses import AllOf, Clause, above, all_of, below, crossed_above, crossed_below
 from quantlab.errors import InputError, UnknownNameError
 from quantlab.space import Grid, Params, Space
 
@@ -60,32 +61,6 @@ class Columns(Protocol):
 
 
 @dataclass(frozen=True)
-class AllOf:
-    """A conjunction kept as its clauses, each on its own axes, so that no product of them is held."""
-
-    clauses: tuple[np.ndarray, ...]
-
-    def to_array(self) -> np.ndarray:
-        """The conjunction as one boolean array of the broadcast shape."""
-        result = self.clauses[0]
-        for clause in self.clauses[1:]:
-            result = result & clause
-        return np.asarray(result)
-
-
-def all_of(*clauses: np.ndarray) -> AllOf:
-    """Join boolean clauses with "and" without evaluating their product.
-
-    Parameters
-    ----------
-    *clauses : boolean arrays, each broadcastable to (parameter axes..., n_bars)
-    """
-    if not clauses:
-        raise InputError("all_of needs at least one clause, got none.")
-    return AllOf(tuple(np.asarray(c) for c in clauses))
-
-
-@dataclass(frozen=True)
 class Signals:
     """Decisions of a strategy for every cell and bar.
 
@@ -93,7 +68,7 @@ class Signals:
 
     Parameters
     ----------
-    long, short : boolean array, AllOf or None
+    long, short : boolean array, clause or None
         Enter at the next open. May vary over entry parameters only.
     stop, target : float array or None
         Distance in **price units** from the entry fill, read at the decision bar. An entry whose
@@ -124,8 +99,8 @@ class Signals:
         changes over time.
     """
 
-    long: np.ndarray | AllOf | None = None
-    short: np.ndarray | AllOf | None = None
+    long: np.ndarray | Clause | None = None
+    short: np.ndarray | Clause | None = None
     stop: np.ndarray | None = None
     target: np.ndarray | None = None
     trail: np.ndarray | None = None
@@ -218,10 +193,8 @@ def _after_warmup(function: SignalFunction, warmup: Warmup) -> SignalFunction:
     return signals
 
 
-def _and(signal: np.ndarray | AllOf | None, clause: np.ndarray) -> AllOf | None:
-    if signal is None:
-        return None
-    return AllOf((*(signal.clauses if isinstance(signal, AllOf) else (signal,)), clause))
+def _and(signal: np.ndarray | Clause | None, clause: np.ndarray) -> AllOf | None:
+    return None if signal is None else all_of(signal, clause)
 
 
 REGISTRY: dict[str, Strategy] = {}
@@ -256,3 +229,21 @@ def find_strategy(name: str | Strategy) -> Strategy:
     if name not in REGISTRY:
         raise UnknownNameError("strategy", name, REGISTRY)
     return REGISTRY[name]
+
+
+__all__ = [
+    "REGISTRY",
+    "AllOf",
+    "Clause",
+    "Columns",
+    "OnOpposite",
+    "Signals",
+    "Strategy",
+    "above",
+    "all_of",
+    "below",
+    "crossed_above",
+    "crossed_below",
+    "find_strategy",
+    "strategy",
+]

@@ -58,7 +58,8 @@ def engine_hash() -> str:
     """SHA-256 (hex) over the sources that decide what a cell earns: engine, indicators, contract."""
     package = Path(__file__).resolve().parents[1]
     files = [package / "backtest" / f"{name}.py" for name in _DECISIVE]
-    files += [*sorted((package / "indicators").glob("*.py")), package / "signals.py", package / "space.py"]
+    files += [*sorted((package / "indicators").glob("*.py")), *sorted((package / "clauses").glob("*.py"))]
+    files += [package / "signals.py", package / "space.py"]
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.read_bytes())

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from quantlab.backtest.rows import clauses
+from quantlab.clauses import Clause, Comparison
 from quantlab.market.candles import Candles
 from quantlab.signals import Signals, Strategy
 from quantlab.space import Cells, Grid, Points
@@ -16,6 +17,7 @@ _PROBE_BARS = 8
 _MOST_CELLS = 500_000
 _BOOLEAN_BYTES = 6
 _FLOAT_BYTES = 24
+_BIT_BYTES = 1
 
 Place = tuple[slice, ...]
 Part = tuple[Place, Cells]
@@ -41,9 +43,12 @@ def plan(strategy: Strategy, candles: Candles, cells: Cells, budget: int) -> Ite
 
 def _arrays(signals: Signals, k: int) -> list[tuple[tuple[bool, ...], int]]:
     """Which parameter axes each array varies over, and its bytes per row and bar (temporaries included)."""
-    found = []
-    for signal in (signals.long, signals.short):
-        found += [(np.asarray(c), _BOOLEAN_BYTES) for c in clauses(signal)]
+    found: list[tuple[np.ndarray | Clause, int]] = []
+    for clause in (c for signal in (signals.long, signals.short) for c in clauses(signal)):
+        if isinstance(clause, Comparison):
+            found += [(clause.greater, _FLOAT_BYTES), (clause.lesser, _FLOAT_BYTES), (clause, _BIT_BYTES)]
+        else:
+            found.append((clause, _BOOLEAN_BYTES))
     for value in (signals.stop, signals.target, signals.exit_long, signals.exit_short):
         if value is not None:
             found.append((np.asarray(value), _FLOAT_BYTES))

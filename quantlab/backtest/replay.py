@@ -18,7 +18,7 @@ from quantlab.backtest.law import Bar, Decision, Trader
 from quantlab.backtest.trades import TRADE_DTYPE, Run, exposure_by_bar
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
-from quantlab.signals import AllOf, Signals, Strategy, find_strategy
+from quantlab.signals import Clause, Signals, Strategy, find_strategy
 from quantlab.space import Params
 
 
@@ -123,11 +123,10 @@ def _holding_limit(signals: Signals, name: str) -> int | None:
     return int(limits[0])
 
 
-def _row(array: np.ndarray | AllOf | None, n_bars: int) -> list[Any] | None:
+def _row(array: np.ndarray | Clause | None, n_bars: int) -> list[Any] | None:
     if array is None:
         return None
-    array = np.asarray(array.to_array() if isinstance(array, AllOf) else array)
-    return np.broadcast_to(array.reshape(-1), (n_bars,)).tolist()
+    return np.broadcast_to(np.asarray(array).reshape(-1), (n_bars,)).tolist()
 
 
 def _decider(signals: Signals, n_bars: int) -> Callable[[int], Decision]:

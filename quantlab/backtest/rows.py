@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 
 from quantlab.backtest import kernels, record
 from quantlab.backtest.row_kernels import digest_rows, list_rows
+from quantlab.clauses import AllOf, Clause, row_of, words_of
+from quantlab.clauses.kernels import delay_words
 from quantlab.errors import InputError
-from quantlab.signals import AllOf, Signals
+from quantlab.signals import Signals
 
 _EXIT_NAMES = ("stop", "target", "max_holding", "exit_long", "exit_short")
 
@@ -33,43 +36,38 @@ class Entries:
     shape: tuple[int, ...]
 
 
-def axes_shape(arrays: list[np.ndarray], k: int) -> tuple[int, ...]:
+def axes_shape(arrays: Sequence[np.ndarray | Clause], k: int) -> tuple[int, ...]:
     """Broadcast shape of the parameter axes of `arrays`, padded with ones to `k` axes."""
-    shapes = [(1,) * (k + 1 - a.ndim) + a.shape for a in map(np.asarray, arrays)]
+    shapes = [(1,) * (k + 1 - a.ndim) + a.shape for a in arrays]
     return np.broadcast_shapes((1,) * k, *(s[:-1] for s in shapes))
 
 
-def clauses(signal: Any) -> list[np.ndarray]:
-    """The clauses of an entry signal: none, one plain array or those of an `AllOf`."""
+def clauses(signal: Any) -> list[np.ndarray | Clause]:
+    """The clauses of an entry signal: none, one plain array or clause, or those of an `AllOf`."""
     if signal is None:
         return []
-    parts = signal.clauses if isinstance(signal, AllOf) else (signal,)
+    parts = [
+        part if isinstance(part, Clause) else np.asarray(part)
+        for part in (signal.clauses if isinstance(signal, AllOf) else (signal,))
+    ]
     for part in parts:
-        if np.asarray(part).dtype != np.bool_:
-            raise InputError(
-                f"entry signals must be boolean, got {np.asarray(part).dtype}: compare before returning."
-            )
-    return [np.asarray(part) for part in parts]
-
-
-def _pack(array: np.ndarray, n: int, delay: int, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Bits along time, delayed: words (rows, n_words) and the row number over the clause's own axes."""
-    shape = (1,) * (k + 1 - array.ndim) + array.shape[:-1]
-    flat = np.broadcast_to(array, (*array.shape[:-1], n)).reshape(-1, n)
-    flat = _later(flat, delay)
-    packed = np.packbits(flat, axis=1, bitorder="little")
-    padded = np.zeros((len(flat), 8 * ((n + 63) // 64)), np.uint8)
-    padded[:, : packed.shape[1]] = packed
-    return padded.view(np.uint64), np.arange(len(flat)).reshape(shape)
+        if part.dtype != np.bool_:
+            raise InputError(f"entry signals must be boolean, got {part.dtype}: compare before returning.")
+    return parts
 
 
 def _side(
-    parts: list[np.ndarray], n: int, delay: int, shape: tuple[int, ...], offset: int
+    parts: list[np.ndarray | Clause], n: int, delay: int, shape: tuple[int, ...], offset: int
 ) -> tuple[list, np.ndarray]:
+    """Bits of each clause on its own axes, delayed, and the row of each that every entry row reads."""
     words, index = [], np.empty((len(parts), int(np.prod(shape))), np.int64)
     for i, part in enumerate(parts):
-        packed, own = _pack(part, n, delay, len(shape))
-        index[i] = np.broadcast_to(own, shape).ravel() + offset
+        if part.shape[-1] not in (1, n):
+            raise InputError(f"entries must have 1 or {n} bars on their last axis, got {part.shape[-1]}.")
+        packed = words_of(part, n)
+        if delay:
+            delay_words(packed, delay, n)
+        index[i] = row_of(part.shape[:-1], shape) + offset
         offset += len(packed)
         words.append(packed)
     return words, index
@@ -96,7 +94,7 @@ def find_entries(signals: Signals, usable: np.ndarray, allowed: np.ndarray, dela
     long_words, long_index = _side(long, n, delay, shape, 0)
     short_words, short_index = _side(short, n, delay, shape, sum(map(len, long_words)))
     words = np.concatenate(long_words + short_words)
-    valid = _pack(usable[None], n, 0, 0)[0][0]
+    valid = words_of(usable, n)[0]
     use = allowed.any(axis=tuple(i for i in range(k) if shape[i] == 1), keepdims=True)
     use = np.ascontiguousarray(np.broadcast_to(use, shape)).ravel()
     size = use.size
@@ -104,13 +102,13 @@ def find_entries(signals: Signals, usable: np.ndarray, allowed: np.ndarray, dela
     digest_rows(words, long_index, short_index, valid, use, 0, size, digest, counts)
     order = np.lexsort((digest[:, 1], digest[:, 0]))
     new = np.r_[True, (digest[order[1:]] != digest[order[:-1]]).any(axis=1)]
-    row_of = np.empty(size, np.int64)
-    row_of[order] = np.cumsum(new) - 1
+    distinct = np.empty(size, np.int64)
+    distinct[order] = np.cumsum(new) - 1
     chosen = order[new]
     start = np.r_[0, np.cumsum(counts[chosen])]
     codes = np.empty(start[-1], np.int64)
     list_rows(words, long_index, short_index, valid, chosen, start, codes)
-    return Entries(_union(codes, start, n), row_of.reshape(shape), shape)
+    return Entries(_union(codes, start, n), distinct.reshape(shape), shape)
 
 
 def _union(codes: np.ndarray, start: np.ndarray, n: int) -> record.Rows:
@@ -131,12 +129,14 @@ def _union(codes: np.ndarray, start: np.ndarray, n: int) -> record.Rows:
 
 def find_exits(signals: Signals, n: int, k: int, delay: int) -> tuple[record.Exits, tuple[int, ...]]:
     """The exit rules of every exit cell, and the shape of the exit axes (padded with ones to `k`)."""
-    given = {name: getattr(signals, name) for name in _EXIT_NAMES if getattr(signals, name) is not None}
+    given = {
+        name: np.asarray(getattr(signals, name)) for name in _EXIT_NAMES if getattr(signals, name) is not None
+    }
     shape = axes_shape(list(given.values()), k) if given else (1,) * k
     parts: list[np.ndarray] = []
     for name in _EXIT_NAMES:
         flag = name.startswith("exit")
-        value = _checked(name, np.asarray(given[name]), flag) if name in given else np.full(1, np.inf)
+        value = _checked(name, given[name], flag) if name in given else np.full(1, np.inf)
         value = value.reshape((1,) * (k + 1 - value.ndim) + value.shape)
         row = np.arange(int(np.prod(value.shape[:-1]))).reshape(value.shape[:-1])
         flat = value.reshape(-1, value.shape[-1])

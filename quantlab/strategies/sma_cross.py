@@ -15,10 +15,8 @@ returns", J. Finance 47 (1992).
 
 from __future__ import annotations
 
-import numpy as np
-
-from quantlab.indicators import shift, sma
-from quantlab.signals import Columns, Signals, strategy
+from quantlab.indicators import sma
+from quantlab.signals import Columns, Signals, crossed_above, crossed_below, strategy
 from quantlab.space import Int, Params, Space
 
 SPACE = Space(
@@ -36,10 +34,5 @@ REFERENCE = {
 @strategy("sma_cross", SPACE, lambda p: p["slow"] + 1, REFERENCE)
 def signals(candles: Columns, p: Params) -> Signals:
     """Entries of the rule above for every cell of `p`."""
-    gap = sma(candles.close, p.fast) - sma(candles.close, p.slow)
-    before = shift(gap, 1)
-    return Signals(
-        long=np.asarray((gap > 0) & (before <= 0)),
-        short=np.asarray((gap < 0) & (before >= 0)),
-        on_opposite="reverse",
-    )
+    fast, slow = sma(candles.close, p.fast), sma(candles.close, p.slow)
+    return Signals(long=crossed_above(fast, slow), short=crossed_below(fast, slow), on_opposite="reverse")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from quantlab.market.candles import COLUMNS, MISSING, Candles
-from quantlab.signals import AllOf, Signals
+from quantlab.signals import AllOf, Clause, Signals
 from quantlab.testing.case import DISTANCES, ENTRIES, FIELDS, FLAGS, Case, entered, read, sides, spread
 
 _KINDS = {
@@ -43,8 +43,9 @@ def check_arrays(case: Case) -> None:
 
 def _check_dtype(case: Case, name: str, array: Any) -> None:
     kinds, word = _KINDS[name]
-    dtype = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in kinds:
+    kept = isinstance(array, np.ndarray | Clause)
+    dtype = array.dtype if kept else type(array).__name__
+    if not kept or array.dtype.kind not in kinds:
         raise case.fault(f"`{name}` must be {word}", f"it is {dtype}", "compare or cast before returning")
 
 

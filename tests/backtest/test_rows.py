@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantlab.backtest.rows import Entries, find_entries, find_exits
+from quantlab.clauses import AllOf, Comparison, above, all_of, below, crossed_above, crossed_below
 from quantlab.errors import InputError
-from quantlab.signals import AllOf, Signals
+from quantlab.signals import Signals
 
 BARS = st.sampled_from([1, 2, 63, 64, 65, 127, 128, 130])
 
@@ -30,13 +31,22 @@ class Clauses:
         leading = int(self.rng.integers(0, len(axes) + 1)) if all(n == 1 for n in axes) else 0
         return self.rng.random((*axes[leading:], self.bars)) < density
 
+    def comparison(self) -> Comparison:
+        kind = (above, below, crossed_above, crossed_below)[int(self.rng.integers(0, 4))]
+        values = [0.0, 1.0, 2.0, np.nan]
+        shapes = [(*(n if self.rng.random() < 0.5 else 1 for n in self.shape), self.bars) for _ in range(2)]
+        return kind(*(self.rng.choice(values, shape, p=[0.3, 0.3, 0.3, 0.1]) for shape in shapes))
+
     def signal(self) -> Any:
-        kind = int(self.rng.integers(0, 4))
+        kind = int(self.rng.integers(0, 5))
         if kind == 0:
             return None
         if kind == 1:
             return self.clause(0.2)
-        return AllOf(tuple(self.clause(0.7) for _ in range(int(self.rng.integers(1, 5)))))
+        if kind == 2:
+            return self.comparison()
+        clauses = [self.clause(0.7) for _ in range(int(self.rng.integers(1, 5)))]
+        return all_of(*clauses, *(self.comparison() for _ in range(int(self.rng.integers(0, 2)))))
 
 
 def plain(signal: Any, shape: tuple[int, ...], n: int, delay: int) -> np.ndarray:
@@ -45,7 +55,7 @@ def plain(signal: Any, shape: tuple[int, ...], n: int, delay: int) -> np.ndarray
     if signal is None:
         return out
     clauses = signal.clauses if isinstance(signal, AllOf) else (signal,)
-    whole = [np.broadcast_to(c, (*shape, n)) for c in clauses]
+    whole = [np.broadcast_to(np.asarray(c), (*shape, n)) for c in clauses]
     for place in np.ndindex(*shape, n):
         if place[-1] >= delay:
             out[place] = all(c[(*place[:-1], place[-1] - delay)] for c in whole)
@@ -166,6 +176,7 @@ def distances(values: Any, shape: tuple[int, ...], place: tuple[int, ...], n: in
     [
         ({"long": np.ones(9)}, "entry signals must be boolean, got float64"),
         ({"short": AllOf((np.ones(9, bool), np.ones(9, int)))}, "entry signals must be boolean, got int64"),
+        ({"long": np.ones(8, bool)}, "must have 1 or 9 bars on their last axis, got 8"),
         ({}, "must return long or short entries, got neither"),
     ],
 )

@@ -33,9 +33,12 @@ lab: $(VENV)/.installed  ## JupyterLab on notebooks/
 
 benchmark: $(VENV)/.dev  ## every benchmark, one after the other
 	$(BIN)/python benchmarks/reference_grid.py --bars 5000
-	$(BIN)/python benchmarks/reference_grid.py --bars 16449
+	$(BIN)/python benchmarks/reference_grid.py --bars 20000
+	$(BIN)/python benchmarks/reference_grid.py --bars 120000 --timeframe 5m
+	$(BIN)/python benchmarks/reference_grid.py --strategy sma_cross
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/against_vectorbt.py --bars 20000 --cells 400
+	$(BIN)/python benchmarks/against_backtesting.py
 	$(BIN)/python benchmarks/gate_noise.py --markets 20
 
 lint: $(VENV)/.dev  ## format, lint, types, floors, file lengths

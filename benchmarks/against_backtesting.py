@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from reference_grid import candles
+from common import candles
 
 import quantlab as ql
 from quantlab import strategies

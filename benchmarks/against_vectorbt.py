@@ -37,7 +37,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import vectorbt
-from reference_grid import Peak, candles, sub_grid
+from common import Peak, candles, sub_grid, timed
 from vectorbt._engine import is_rust_available
 from vectorbt_books import (
     CAPITAL,
@@ -139,13 +139,8 @@ def measure_ours(
     strategy: str, market: Candles, grid: Grid, threads: int | None = None
 ) -> tuple[float, float]:
     """Median seconds of seven sweeps, on the wall and of the CPU."""
-    took = []
-    for _ in range(7):
-        began, cpu_began = time.perf_counter(), time.process_time()
-        sweep(strategy, market, grid, EXECUTION, progress=False, threads=threads)
-        took.append((time.perf_counter() - began, time.process_time() - cpu_began))
-    seconds, cpu = np.median(took, axis=0)
-    return float(seconds), float(cpu)
+    took = timed(lambda: sweep(strategy, market, grid, EXECUTION, progress=False, threads=threads), 7)
+    return took["seconds"], took["cpu_seconds"]
 
 
 def compare(options: argparse.Namespace) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from reference_grid import candles
+from common import candles
 
 import quantlab as ql
 from quantlab.backtest.engine import prepare

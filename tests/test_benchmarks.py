@@ -47,6 +47,18 @@ def test_vectorbt_books_the_same_fills(strategy: str) -> None:
         assert engine["from_signals_ns_per_bar_cell"] > 0
 
 
+@pytest.mark.parametrize("strategy", ["liquidity_sweep", "sma_cross"])
+def test_a_whole_grid_is_measured(strategy: str) -> None:
+    arguments = ("--timeframe", "5m", "--bars", "900", "--cells", "30", "--repeats", "3")
+    found = figures("reference_grid.py", "--strategy", strategy, *arguments)
+    assert found["data"] == "synthetic:GARCH-0/USD 5m"
+    assert (found["bars"], found["cells"], found["repeats"]) == (900, 30, 3)
+    assert found["min_seconds"] <= found["seconds"]
+    assert found["ns_per_bar_cell"] == pytest.approx(found["seconds"] / 27_000 * 1e9, rel=0.02)
+    assert found["min_cpu_seconds"] > 0
+    assert found["peak_mib"] >= 0
+
+
 @pytest.mark.slow
 def test_backtesting_py_makes_the_same_trades() -> None:
     found = figures("against_backtesting.py", "--bars", "400", "--cells", "4")

@@ -26,7 +26,7 @@ def decide(close: list[float], fast: int, slow: int, *, sign: int) -> list[int]:
 
 
 def test_the_crosses_of_a_grid_by_the_plain_rule() -> None:
-    grid = CROSS.grid(fast=[3, 10, 30], slow=[20, 50])
+    grid = CROSS.grid(fast=[3, 10, 18], slow=[20, 50])
     found = arrays(CROSS.signals(BTC, grid.params()), 2)
     entries = 0
     for i, j in np.ndindex(grid.shape):

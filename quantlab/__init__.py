@@ -24,6 +24,7 @@ _HOME = {
     "Float": "quantlab.space",
     "Int": "quantlab.space",
     "Lab": "quantlab.lab",
+    "MarketSurface": "quantlab.backtest.markets",
     "Params": "quantlab.space",
     "QuantlabError": "quantlab.errors",
     "Risk": "quantlab.backtest.execution",

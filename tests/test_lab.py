@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import quantlab as ql
 from quantlab.backtest.metrics import METRICS
+from quantlab.backtest.sweep import surfaces
 from quantlab.configuration import reader
 from quantlab.errors import ConfigurationError, InputError, NotStoredError, UnknownNameError
 from quantlab.lab import Lab
@@ -95,11 +96,8 @@ def test_an_interrupted_sweep_goes_on_from_its_parts(
             if len(computed) == 3:
                 raise KeyboardInterrupt
 
-    def in_parts(*args: Any, **keywords: Any) -> ql.Surface:
-        return ql.sweep(*args, **keywords, budget=6_000 * 6 * 40)
-
-    monkeypatch.setattr("quantlab.lab.sweep", in_parts)
-    monkeypatch.setattr("quantlab.lab.Parts", Stopping)
+    monkeypatch.setattr("quantlab.lab.sweeps.surfaces", functools.partial(surfaces, budget=6_000 * 6 * 40))
+    monkeypatch.setattr("quantlab.lab.sweeps.Parts", Stopping)
     with pytest.raises(KeyboardInterrupt):
         lab.sweep("sma_cross", planted, grid, progress=False)
     kept = set(lab.store.load_chunks(whole.key))
@@ -223,3 +221,38 @@ def test_fingerprints_name_every_metric(
     printed = capsys.readouterr().out
     assert all(name in printed for name in METRICS)
     assert json.dumps(printed)
+
+
+def searches(lab: Lab, *markets: Candles) -> tuple[int, ...]:
+    return tuple(lab.store.searches(candles.family) for candles in markets)
+
+
+def test_markets_are_stored_and_counted_one_by_one(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two, three = (iid(n_bars=1_500, timeframe="1h", seed=seed) for seed in (31, 32, 33))
+    grid = {"fast": FAST, "slow": SLOW}
+    stopped: list[int] = []
+
+    class Stopping(Parts):
+        def save(self, part: int, values: np.ndarray) -> None:
+            stopped.append(part)
+            if len(stopped) == 2:
+                raise KeyboardInterrupt
+            super().save(part, values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("quantlab.lab.sweeps.Parts", Stopping)
+        with pytest.raises(KeyboardInterrupt):
+            lab.sweep("sma_cross", [one, two, three], grid, progress=False)
+    assert searches(lab, one, two, three) == (1, 0, 0)
+    together = lab.sweep("sma_cross", [one, two, three], grid, progress=False)
+    assert searches(lab, one, two, three) == (1, 1, 1)
+    for place, candles in enumerate((one, two, three)):
+        alone = lab.sweep("sma_cross", candles, grid, progress=False)
+        assert alone.key == together.market(place).key
+        assert all(alone[name].tobytes() == together.market(place)[name].tobytes() for name in METRICS)
+        assert lab.store.load_chunks(alone.key) == {}
+    assert searches(lab, one, two, three) == (1, 1, 1)
+    with pytest.raises(InputError, match=r"about one market, got a sweep of 3: validate surface\.market"):
+        lab.validate(together)
+    cell = together.best(min_trades=1)
+    assert lab.run(together.market(1), cell).metrics["trades"] == together["trades"][1][cell.index]

@@ -1,8 +1,8 @@
 """The parts of a sweep on the threads of this process.
 
-Whoever computes parts (these threads, a cluster) offers ``run_parts(job, parts, on_progress)``: an iterator
-of ``(place, part, values)`` as parts finish, in any order, values a float64 matrix ``(rows, cells)``. To
-stop it, throw into it or close it.
+Whoever computes parts (these threads, a cluster) offers `run_parts` for one market and `run_markets` for
+several: iterators of parts as they finish, in any order, their values a float64 matrix ``(rows, cells)``;
+and `least`, the number of parts that it would like at least. To stop an iterator, close it.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ import functools
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -23,15 +21,14 @@ from quantlab.backtest.engine import Prepared, prepare
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.parts import Part, Place
 from quantlab.backtest.request import Request
+from quantlab.backtest.team import aside, team
+from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
 from quantlab.space import Cells
 
 OnProgress = Callable[[int], None]
 Finished = tuple[Place, Cells, np.ndarray]
-
-_TICK_S = 0.05
-_PATIENCE_S = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +56,7 @@ class Job:
     threads: int | None = None
 
 
-def run_parts(job: Job, parts: Iterable[Part], on_progress: OnProgress) -> Iterator[Finished]:
+def run_parts(job: Job, parts: Iterable[Part], on_progress: OnProgress) -> Generator[Finished, None, None]:
     """Compute parts one after the other, each on all threads.
 
     Parameters
@@ -74,8 +71,30 @@ def run_parts(job: Job, parts: Iterable[Part], on_progress: OnProgress) -> Itera
     KeyboardInterrupt
         Within about 0.1 s of Ctrl-C.
     """
-    for place, part in parts:
-        yield place, part, run_part(job, part, on_progress)
+    for _, place, part, values in run_markets([(job, parts)], on_progress):
+        yield place, part, values
+
+
+def run_markets(
+    jobs: Iterable[tuple[Job, Iterable[Part]]], on_progress: OnProgress
+) -> Generator[tuple[int, Place, Cells, np.ndarray], None, None]:
+    """Compute the parts of several markets; yields the number of the market first.
+
+    Parameters
+    ----------
+    jobs : iterable of (job, parts)
+        Taken up one after the other.
+    on_progress : callable
+        As in `run_parts`.
+    """
+    for number, (job, parts) in enumerate(jobs):
+        for place, part in parts:
+            yield number, place, part, run_part(job, part, on_progress)
+
+
+def least(markets: int = 1) -> int:
+    """Least number of parts of each of so many markets: one, since all threads share a part."""
+    return 1
 
 
 def run_part(job: Job, part: Cells, on_progress: OnProgress | None = None) -> np.ndarray:
@@ -89,44 +108,6 @@ def run_part(job: Job, part: Cells, on_progress: OnProgress | None = None) -> np
         raise
     work.tell(on_progress)
     return values
-
-
-def aside(
-    call: Callable[[], Any],
-    threads: int | None = None,
-    stop: Callable[[], None] = lambda: None,
-    waiting: Callable[[], None] = lambda: None,
-) -> Any:
-    """Run `call` on another thread and wait for it; an interrupt calls `stop` and is raised at once.
-
-    A compiled function that meets Ctrl-C on the main thread turns it into a SystemError, so whoever may
-    run one on behalf of the main thread runs it aside.
-    """
-    future: Future | None = None
-    try:
-        future = _team(threads or os.cpu_count() or 1).submit(call)
-        while True:
-            try:
-                future.exception(timeout=_TICK_S)
-                return future.result()
-            except TimeoutError:
-                if future.done():
-                    raise
-                waiting()
-    except BaseException:
-        stop()
-        if future is not None and not future.cancel():
-            wait([future], timeout=_PATIENCE_S)
-        raise
-
-
-@functools.cache
-def _team(threads: int) -> ThreadPoolExecutor:
-    """Threads kept from sweep to sweep: to start them takes longer than a small sweep."""
-    return ThreadPoolExecutor(threads, "quantlab-sweep")
-
-
-os.register_at_fork(after_in_child=_team.cache_clear)  # a forked process has none of its parent's threads
 
 
 class _Work:
@@ -146,13 +127,15 @@ class _Work:
     def tell(self, on_progress: OnProgress | None) -> None:
         """Report what was finished since last time."""
         known = len(self._finished)
-        if on_progress is not None and known > self._told:
+        if on_progress is not None:
             on_progress(sum(self._finished[self._told : known]))
         self._told = known
 
     def run(self) -> np.ndarray:
         """Evaluate the strategy, compose the distinct pairs, copy their rows to the cells."""
         job = self._job
+        if not job.request.plain or job.intrabar is not None:
+            raise InputError("the kernels cannot answer this yet: ask for the metrics alone.")
         p = prepare(job.strategy, job.candles, self._part, job.execution)
         pair_row, pair_exit, position, weight = _pairs(p)
         out = np.empty((len(pair_row), job.request.rows))
@@ -181,7 +164,7 @@ class _Work:
                 call(first, min(first + size, total))
 
         helpers = min(self._threads, -(-total // size)) - 1
-        helping = [_team(self._threads).submit(help_out) for _ in range(helpers)]
+        helping = [team(self._threads).submit(help_out) for _ in range(helpers)]
         try:
             help_out()
         except BaseException:

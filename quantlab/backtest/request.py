@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 
 from quantlab.backtest.daily import day_numbers, market_returns
-from quantlab.backtest.execution import ASSUMPTIONS, Execution
+from quantlab.backtest.execution import ASSUMPTIONS, Assumption, Execution
 from quantlab.backtest.metrics import METRICS
 from quantlab.errors import InputError, UnknownNameError
 from quantlab.market.candles import Candles
@@ -106,6 +106,11 @@ class Request:
             "n_regimes": self.n_regimes,
             "blocks": self.blocks,
         }
+
+
+def rules_under(execution: Execution, assumption: str) -> Execution:
+    """The same rules under another of `ASSUMPTIONS`."""
+    return replace(execution, assumption=cast(Assumption, assumption))
 
 
 def make_request(

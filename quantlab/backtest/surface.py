@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from quantlab.backtest.execution import Execution
+from quantlab.backtest.execution import ASSUMPTIONS, Execution
+from quantlab.backtest.extras import Blocks, Extras, part_key
 from quantlab.backtest.metrics import METRICS, definition
+from quantlab.backtest.request import rules_under
 from quantlab.errors import InputError, UnknownNameError
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
@@ -84,7 +85,12 @@ class Surface:
     execution : Execution
     identity : CandlesIdentity
     key : str
-        SHA-256 (hex) of code, cells, candles and execution: the same key is the same result.
+        SHA-256 (hex) of code, cells, candles, execution and what else was asked: the same key is the same
+        result.
+    extras : Extras, optional
+        What was asked for beside the metrics: see `under`, `regimes` and `blocks`.
+    intrabar : CandlesIdentity, optional
+        Candles of a lower timeframe that decided whether stop or target came first.
     """
 
     strategy: Strategy
@@ -93,6 +99,8 @@ class Surface:
     execution: Execution
     identity: CandlesIdentity
     key: str
+    extras: Extras | None = None
+    intrabar: CandlesIdentity | None = None
 
     def __getitem__(self, metric: str) -> np.ndarray:
         if metric not in self.metrics:
@@ -105,6 +113,11 @@ class Surface:
         shape = " x ".join(map(str, self.shape))
         caveat = f" [{self.execution.caveat}]" if self.execution.caveat else ""
         return f"Surface({self.strategy.name}, {shape} = {self.size:,} cells, {market}){caveat}"
+
+    @property
+    def subject(self) -> str:
+        """What a figure of this surface is about, for its title."""
+        return self.strategy.name
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -120,6 +133,67 @@ class Surface:
     def axes(self) -> Mapping[str, np.ndarray]:
         """Values along each axis (of a grid)."""
         return self._grid().axes
+
+    @property
+    def plain_key(self) -> str:
+        """The key of the same sweep without extras."""
+        return self.key if self.extras is None else self.extras.keys[self.execution.assumption]
+
+    def under(self, assumption: str) -> Surface:
+        """The surface under a fill assumption, bit for bit (and by key) that of a sweep under it alone.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such assumption.
+        InputError
+            It was not among the `assumptions` of the sweep.
+        """
+        if assumption not in ASSUMPTIONS:
+            raise UnknownNameError("fill assumption", assumption, ASSUMPTIONS)
+        if assumption == self.execution.assumption:
+            return self if self.extras is None else replace(self, key=self.plain_key, extras=None)
+        if self.extras is None or assumption not in self.extras.request.assumptions:
+            known = [self.execution.assumption, *(self.extras.request.assumptions if self.extras else ())]
+            raise InputError(
+                f"this surface has no figures under {assumption!r}, only under {', '.join(known)}: sweep "
+                f"with assumptions=[{assumption!r}]."
+            )
+        return replace(
+            self,
+            metrics=self.extras.metrics(assumption),
+            execution=rules_under(self.execution, assumption),
+            key=self.extras.keys[assumption],
+            extras=None,
+        )
+
+    @property
+    def regimes(self) -> Mapping[str, np.ndarray]:
+        """`REGIME_METRICS` by regime of the decision bar: each of shape (regimes, *shape of the cells).
+
+        Raises
+        ------
+        InputError
+            The sweep was not given regimes.
+        """
+        if self.extras is None or not self.extras.request.n_regimes:
+            raise InputError("this surface was swept without regimes: sweep with regimes=labels of its bars.")
+        return self.extras.regimes
+
+    @property
+    def blocks(self) -> Blocks:
+        """Sums of daily returns by block of days.
+
+        Raises
+        ------
+        InputError
+            The sweep was not asked for blocks.
+        """
+        if self.extras is None or not self.extras.request.blocks:
+            raise InputError(
+                "this surface was swept without blocks: sweep with blocks=their number, e.g. 16."
+            )
+        return self.extras.blocks
 
     def cell(self, index: tuple[int, ...]) -> Cell:
         """The cell at `index`."""
@@ -162,8 +236,10 @@ class Surface:
             place[list(grid.axes).index(name)] = int(found[0])
             fixed[name] = axes.pop(name)[found[0]].item()
         metrics = {name: array[tuple(place)] for name, array in self.metrics.items()}
-        key = hashlib.sha256(f"{self.key}:{sorted(fixed.items())}".encode()).hexdigest()
-        return replace(self, cells=Grid(grid.space, axes, fixed), metrics=metrics, key=key)
+        chosen = str(sorted(fixed.items()))
+        extras = self.extras.at(tuple(place), chosen) if self.extras else None
+        key = part_key(self.key, chosen)
+        return replace(self, cells=Grid(grid.space, axes, fixed), metrics=metrics, key=key, extras=extras)
 
     def plane(self, metric: str, x: str, y: str, reduce: Reduce = "max") -> np.ndarray:
         """`metric` over two axes, shape ``(len(y), len(x))``; the other axes reduced, NaN ignored."""
@@ -191,7 +267,7 @@ class Surface:
 
         grid = self._grid()
         rest = [n for n in grid.axes if n not in (x, y)]
-        title = f"{self.strategy.name}: {metric}" + (f", {reduce} over {', '.join(rest)}" if rest else "")
+        title = f"{self.subject}: {metric}" + (f", {reduce} over {', '.join(rest)}" if rest else "")
         title += f" ({self.execution.caveat})" if self.execution.caveat else ""
         plane = self.plane(metric, x, y, reduce)
         return heatmap(plane, grid.axes[x], grid.axes[y], x_label=x, y_label=y, metric=metric, title=title)

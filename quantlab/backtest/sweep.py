@@ -1,156 +1,238 @@
-"""The sweep: every cell of a grid on one market in one pass, in bounded memory, resumable.
+"""The sweep: every cell of a grid on one market, or on several, in bounded memory, resumable.
 
 The cells are cut into parts whose arrays fit a byte budget. Each part is evaluated by the strategy once,
 its distinct (entry row, exit rule) pairs are composed by threads that run without the interpreter lock,
-and its metrics are scattered to all cells that share a pair. The parts, their order and the number of
-threads change no bit of the result.
+and its figures are copied to all cells that share a pair. The parts, their order and the number of threads
+change no bit of the result.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from typing import Any, Protocol
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from types import TracebackType
+from typing import Any, Protocol, TypedDict, Unpack, overload
 
 import numpy as np
 
-from quantlab.backtest.engine import engine_hash
+from quantlab.backtest import local
 from quantlab.backtest.execution import Execution
-from quantlab.backtest.local import Job, aside, run_parts
+from quantlab.backtest.local import Job
+from quantlab.backtest.markets import MarketSurface
 from quantlab.backtest.metrics import METRICS
 from quantlab.backtest.parts import DEFAULT_BUDGET, Part, Place, plan
-from quantlab.backtest.request import Request
-from quantlab.backtest.surface import Surface, identity
-from quantlab.errors import InputError
+from quantlab.backtest.surface import Surface
+from quantlab.backtest.task import Task, make_tasks, one_each, surface_key
 from quantlab.market.candles import Candles
-from quantlab.signals import Strategy, find_strategy
+from quantlab.signals import Strategy
 from quantlab.space import Cells, Points
+
+_SHOW_AFTER_S = 0.5
 
 
 class Checkpoint(Protocol):
     """Where a sweep keeps the parts it has finished."""
 
     def load(self) -> Mapping[int, np.ndarray]:
-        """Finished parts: number to array ``(metrics, cells of the part)``."""
+        """Finished parts: number to an array of ``(rows, cells of the part)`` in C order, of any shape."""
         ...
 
     def save(self, part: int, values: np.ndarray) -> None:
-        """Keep a finished part."""
+        """Keep a finished part, shape ``(rows, *shape of the part)``; it is never changed again."""
         ...
 
 
+class How(TypedDict, total=False):
+    """The options of `sweep`."""
+
+    assumptions: Sequence[str]
+    regimes: Any
+    blocks: int
+    intrabar: Any
+    progress: bool
+    checkpoint: Any
+    budget: int
+    threads: int | None
+
+
+@overload
 def sweep(
     strategy: str | Strategy,
     candles: Candles,
     cells: Cells | None = None,
     execution: Execution | None = None,
+    **how: Unpack[How],
+) -> Surface: ...
+
+
+@overload
+def sweep(
+    strategy: str | Strategy,
+    candles: Sequence[Candles],
+    cells: Cells | None = None,
+    execution: Execution | None = None,
+    **how: Unpack[How],
+) -> MarketSurface: ...
+
+
+def sweep(
+    strategy: str | Strategy,
+    candles: Candles | Sequence[Candles],
+    cells: Cells | None = None,
+    execution: Execution | None = None,
     *,
+    assumptions: Sequence[str] = (),
+    regimes: Any = None,
+    blocks: int = 0,
+    intrabar: Any = None,
     progress: bool = True,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Any = None,
     budget: int = DEFAULT_BUDGET,
     threads: int | None = None,
-) -> Surface:
-    """Evaluate every cell of a strategy on one market.
+) -> Surface | MarketSurface:
+    """Evaluate every cell of a strategy on one market, or on several.
+
+    With several markets `regimes`, `intrabar` and `checkpoint` are lists with one for each of them.
 
     Parameters
     ----------
     strategy : str or Strategy
-    candles : Candles
+    candles : Candles or sequence of Candles
+        Markets, timeframes or periods; the same cells are evaluated on each.
     cells : Grid or Points, optional
         By default the reference grid of the strategy.
     execution : Execution, optional
         Costs, sides, fill assumption, sizing.
+    assumptions : sequence of str
+        Other fill assumptions to evaluate as well: see `Surface.under`.
+    regimes : integer array (n_bars,) or categorical Series, optional
+        Label of each bar from 0 on, -1 where unknown, known at the close of its bar: see `Surface.regimes`.
+    blocks : int
+        Blocks of days to sum daily returns over, 2 to the number of days: see `Surface.blocks`. 0: none.
+    intrabar : Candles, optional
+        Candles of a lower timeframe that decide whether stop or target came first inside a bar.
     progress : bool
-        Show a bar.
+        Show a bar, if it takes longer than half a second.
     checkpoint : Checkpoint, optional
         Finished parts are saved to it and not computed again.
     budget : int
-        Bytes that one part may hold, the surface itself not counted.
+        Bytes that a part may hold, its result included. The surface itself comes on top: 168 bytes per cell
+        and market, 168 more for another assumption, 48 for a regime, 24 for a block.
     threads : int, optional
         By default the number of processors.
 
     Returns
     -------
-    Surface
+    Surface, or MarketSurface for a sequence of candles
         All of `METRICS` for every cell; NaN for cells that break a constraint.
 
     Raises
     ------
+    InputError
+        Cells of another strategy; labels, blocks or candles that make no sense.
     KeyboardInterrupt
         Within about 0.1 s of Ctrl-C; parts finished before are in the checkpoint.
     """
-    found, execution = find_strategy(strategy), execution or Execution()
-    cells = found.grid() if cells is None else cells
-    if cells.space.owner != found.name:
-        raise InputError(
-            f"the cells belong to {cells.space.owner}, not to {found.name}: make them with its own space."
-        )
-    job = Job(found, candles, execution, threads=threads)
-    values = _values(job, cells, progress, checkpoint, budget)
-    return Surface(
-        strategy=found,
-        cells=cells,
-        metrics=dict(zip(METRICS, values, strict=True)),
-        execution=execution,
-        identity=identity(candles),
-        key=surface_key(found, candles, cells, execution),
+    tasks = make_tasks(
+        strategy,
+        candles,
+        cells,
+        execution,
+        assumptions=assumptions,
+        regimes=regimes,
+        blocks=blocks,
+        intrabar=intrabar,
+        threads=threads,
     )
+    alone = isinstance(candles, Candles)
+    keep = [checkpoint] if alone else one_each("checkpoint", checkpoint, [t.job.candles for t in tasks])
+    found = dict(surfaces(tasks, keep, progress=progress, budget=budget))
+    return found[0] if alone else MarketSurface(tuple(found[i] for i in range(len(tasks))))
 
 
-def _values(job: Job, cells: Cells, progress: bool, checkpoint: Checkpoint | None, budget: int) -> np.ndarray:
-    """The rows of the request for every cell, shape ``(rows, *cells.shape)``."""
-    values = np.empty((job.request.rows, *cells.shape))
-    done = {} if checkpoint is None else dict(checkpoint.load())
-    parts: list[Part] = aside(lambda: list(plan(job.strategy, job.candles, cells, budget)), job.threads)
-    with _bar(job.strategy.name, cells.size, progress) as bar:
-        left = []
-        for place, part in parts:
-            kept = done.pop(part_number(place), None)
-            if kept is None:
-                left.append((place, part))
+def surfaces(
+    tasks: Sequence[Task],
+    checkpoints: Sequence[Checkpoint | None],
+    *,
+    progress: bool = True,
+    budget: int = DEFAULT_BUDGET,
+) -> Iterator[tuple[int, Surface]]:
+    """Compute tasks; yield the place of each and its surface as soon as it is whole.
+
+    Parameters
+    ----------
+    tasks : sequence of Task
+    checkpoints : sequence of Checkpoint or None
+        One for each task.
+    progress, budget
+        As of `sweep`.
+    """
+    begun = [_Unfinished(*pair) for pair in zip(tasks, checkpoints, strict=True)]
+    whole: deque[int] = deque()
+    with _Bar(tasks[0].job.strategy.name, sum(task.cells.size for task in tasks), progress) as bar:
+
+        def jobs() -> Iterator[tuple[Job, Iterable[Part]]]:
+            for i, one in enumerate(begun):
+                left = one.begin(budget, local.least(len(tasks)))
+                bar.update(one.task.cells.size - one.missing)
+                if not one.missing:
+                    whole.append(i)
+                yield one.task.job, left
+
+        with closing(local.run_markets(jobs(), bar.update)) as finished:
+            for i, place, part, values in finished:
+                begun[i].take(place, part, values)
+                if not begun[i].missing:
+                    whole.append(i)
+                while whole:
+                    yield whole[0], begun[whole.popleft()].surface()
+        while whole:
+            yield whole[0], begun[whole.popleft()].surface()
+
+
+class _Unfinished:
+    """A surface that is not yet whole."""
+
+    def __init__(self, task: Task, checkpoint: Checkpoint | None) -> None:
+        self.task, self._checkpoint = task, checkpoint
+        self.missing = task.cells.size
+        self._values = np.empty(0)
+
+    def begin(self, budget: int, least: int) -> list[Part]:
+        """Cut it into parts, put those kept by the checkpoint in their place and return the others."""
+        job, cells, left = self.task.job, self.task.cells, []
+        kept = {} if self._checkpoint is None else self._checkpoint.load()
+        self._values = np.empty((job.request.rows, *cells.shape))
+        for place, part in plan(job.strategy, job.candles, cells, budget, job.request.rows, least):
+            number = part_number(place) if kept else 0
+            if number in kept:
+                self._put(place, part, kept[number])
             else:
-                values = _put(values, place, part, kept)
-                bar.update(part.size)
-        for place, part, found in run_parts(job, left, bar.update):
-            if checkpoint is not None:
-                checkpoint.save(part_number(place), found)
-            values = _put(values, place, part, found)
-    return values
+                left.append((place, part))
+        return left
 
+    def take(self, place: Place, part: Cells, values: np.ndarray) -> None:
+        """Put a part in its place and keep it."""
+        self._put(place, part, values)
+        if self._checkpoint is not None:
+            self._checkpoint.save(part_number(place), self._values[(slice(None), *place)])
 
-def _put(values: np.ndarray, place: Place, part: Cells, found: np.ndarray) -> np.ndarray:
-    """`values` with those of a part in their place; a part that is everything is not copied."""
-    found = found.reshape(len(values), *part.shape)
-    if found.shape == values.shape:
-        return found
-    values[(slice(None), *place)] = found
-    return values
+    def surface(self) -> Surface:
+        """The whole; it is let go of here."""
+        values, self._values = self._values, np.empty(0)
+        return self.task.surface(dict(zip(METRICS, values, strict=False)), values[len(METRICS) :])
 
-
-def surface_key(
-    strategy: Strategy,
-    candles: Candles,
-    cells: Cells,
-    execution: Execution,
-    request: Request | None = None,
-    intrabar: Candles | None = None,
-) -> str:
-    """SHA-256 (hex) of everything that decides the figures of a sweep: code, cells, candles, rules."""
-    what: dict[str, Any] = {
-        "strategy": strategy.name,
-        "code": strategy.code_hash,
-        "engine": engine_hash(),
-        "space": strategy.space.hash,
-        "cells": cells.to_json(),
-        "candles": candles.fingerprint,
-        "execution": execution.to_json(),
-    }
-    if request is not None and not request.plain:
-        what["request"] = request.to_json()
-    if intrabar is not None:
-        what["intrabar"] = intrabar.fingerprint
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+    def _put(self, place: Place, part: Cells, values: np.ndarray) -> None:
+        self.missing -= part.size
+        values = values.reshape(len(self._values), *part.shape)
+        if values.shape == self._values.shape:
+            self._values = values  # everything: no need to copy
+        else:
+            self._values[(slice(None), *place)] = values
 
 
 def part_number(place: tuple[slice, ...]) -> int:
@@ -159,10 +241,35 @@ def part_number(place: tuple[slice, ...]) -> int:
     return int.from_bytes(hashlib.sha256(json.dumps(bounds).encode()).digest()[:8]) >> 2
 
 
-def _bar(name: str, total: int, show: bool) -> Any:
+class _Bar:
+    """A progress bar that is not even imported before a sweep has taken half a second."""
+
+    def __init__(self, name: str, total: int, show: bool) -> None:
+        self._name, self._total, self._show = name, total, show
+        self._begun, self._done, self._bar = time.monotonic(), 0, None
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, cells: int) -> None:
+        """Count finished cells."""
+        if self._bar is None and self._show and time.monotonic() - self._begun > _SHOW_AFTER_S:
+            self._bar = _tqdm(self._name, self._total, self._done)
+        if self._bar is not None:
+            self._bar.update(cells)
+        self._done += cells
+
+
+def _tqdm(name: str, total: int, done: int) -> Any:
     from tqdm.auto import tqdm
 
-    return tqdm(total=total, desc=name, unit=" cells", unit_scale=True, disable=not show, leave=False)
+    return tqdm(total=total, initial=done, desc=name, unit=" cells", unit_scale=True, leave=False)
 
 
-__all__ = ["Checkpoint", "Points", "surface_key", "sweep"]
+__all__ = ["Checkpoint", "Points", "part_number", "surface_key", "surfaces", "sweep"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from quantlab.errors import NotStoredError
+
 if TYPE_CHECKING:
     import psycopg
 
@@ -21,6 +23,27 @@ def load(connection: psycopg.Connection, key: str) -> dict[int, bytes]:
     """Finished parts of the sweep `key`: number to bytes; empty if there are none."""
     query = "select chunk, data from sweep_checkpoint where key = %s order by chunk"
     return dict(connection.execute(query, [key], binary=True).fetchall())
+
+
+def numbers(connection: psycopg.Connection, key: str) -> list[int]:
+    """Numbers of the finished parts of the sweep `key`."""
+    query = "select chunk from sweep_checkpoint where key = %s order by chunk"
+    return [row[0] for row in connection.execute(query, [key])]
+
+
+def load_one(connection: psycopg.Connection, key: str, index: int) -> bytes:
+    """Finished part `index` of the sweep `key`.
+
+    Raises
+    ------
+    NotStoredError
+        There is no such part.
+    """
+    query = "select data from sweep_checkpoint where key = %s and chunk = %s"
+    row = connection.execute(query, [key, index], binary=True).fetchone()
+    if row is None:
+        raise NotStoredError(f"no part {index} of the sweep {key} is stored: sweep again, which computes it.")
+    return bytes(row[0])
 
 
 def drop(connection: psycopg.Connection, key: str) -> None:

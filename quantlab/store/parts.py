@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from quantlab.backtest.metrics import METRICS
 from quantlab.store.store import Store
 
 _FLUSH_S = 1.0
@@ -27,10 +27,9 @@ class Parts:
         self._pending: dict[int, np.ndarray] = {}
         self._written = time.monotonic()
 
-    def load(self) -> dict[int, np.ndarray]:
-        """Parts kept so far: number to float64 array (metrics, cells of the part)."""
-        chunks = self._store.load_chunks(self._key)
-        return {n: np.frombuffer(data).reshape(len(METRICS), -1) for n, data in chunks.items()}
+    def load(self) -> Mapping[int, np.ndarray]:
+        """Parts kept so far: number to a flat float64 array, each read when it is asked for."""
+        return _Kept(self._store, self._key)
 
     def save(self, part: int, values: np.ndarray) -> None:
         """Keep a part; it is written now if the last write was a second ago."""
@@ -44,3 +43,27 @@ class Parts:
             self._store.save_chunk(self._key, part, self._pending[part].tobytes())
             del self._pending[part]
         self._written = time.monotonic()
+
+    def drop(self) -> None:
+        """Forget all parts: the whole is stored."""
+        self._pending.clear()
+        self._store.drop_chunks(self._key)
+
+
+class _Kept(Mapping[int, np.ndarray]):
+    """Parts in the store; only their numbers are held."""
+
+    def __init__(self, store: Store, key: str) -> None:
+        self._store, self._key = store, key
+        self._numbers = set(store.chunk_numbers(key))
+
+    def __getitem__(self, part: int) -> np.ndarray:
+        if part not in self._numbers:
+            raise KeyError(part)
+        return np.frombuffer(self._store.load_chunk(self._key, part))
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._numbers)

@@ -178,6 +178,22 @@ class Store:
         with self._connections.transaction() as connection:
             checkpoints.save(connection, key, index, data)
 
+    def chunk_numbers(self, key: str) -> list[int]:
+        """Numbers of the finished parts of the sweep `key`."""
+        with self._connections.transaction() as connection:
+            return checkpoints.numbers(connection, key)
+
+    def load_chunk(self, key: str, index: int) -> bytes:
+        """Finished part `index` of the sweep `key`.
+
+        Raises
+        ------
+        NotStoredError
+            There is no such part.
+        """
+        with self._connections.transaction() as connection:
+            return checkpoints.load_one(connection, key, index)
+
     def load_chunks(self, key: str) -> dict[int, bytes]:
         """Finished parts of the sweep `key`: number to bytes; empty if there are none."""
         with self._connections.transaction() as connection:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from quantlab.backtest.daily import DAY_MS
+from quantlab.backtest.markets import plain_surface
 from quantlab.backtest.surface import Cell, Surface
 from quantlab.backtest.sweep import surface_key, sweep
 from quantlab.backtest.trades import Run
@@ -83,6 +84,7 @@ def validate(
         for the folds, no cell of the search satisfies its constraints, or the surface is a part of a search,
         a list of points, or the work of other code, and no `search` was given.
     """
+    surface = plain_surface(surface)
     gate = gate or Gate()
     gate = replace(gate, alpha=gate.alpha if alpha is None else alpha)
     gate = replace(gate, folds=gate.folds if folds is None else folds)
@@ -91,6 +93,11 @@ def validate(
         raise InputError(
             'a surface with fill="close" is for comparison only, because nobody can trade at the close that '
             'decides: sweep with fill="open" to have it judged.'
+        )
+    if surface.intrabar is not None:
+        raise InputError(
+            f"the gate judges fills by whole bars, this surface was swept with {surface.intrabar.timeframe} "
+            "candles inside them: sweep without `intrabar` to have it judged."
         )
     search = search or _same_search(surface, candles)
     cut = windows(candles, gate)

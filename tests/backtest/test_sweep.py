@@ -168,7 +168,7 @@ def test_progress_counts_every_cell_once(monkeypatch: pytest.MonkeyPatch) -> Non
         def update(self, cells: int) -> None:
             counted.append(cells)
 
-    monkeypatch.setattr(sweep_module, "_bar", lambda *_: Bar())
+    monkeypatch.setattr(sweep_module, "_Bar", lambda *_: Bar())
     for strategy, cells in (("liquidity_sweep", GRID), ("sma_cross", CROSSES)):
         kept = Kept()
         for _ in range(2):
@@ -282,6 +282,6 @@ def test_an_interrupt_is_quick_and_keeps_what_is_done(tmp_path: Path) -> None:
     assert folder.saved == numbers[len(kept) :]
     assert same(resumed, sweep(SWEEP, script.CANDLES, script.GRID, progress=False))
     for number, (place, part) in zip(numbers, parts[: len(kept)], strict=False):
-        assert kept[number].shape == (len(METRICS), part.size)
-        whole = np.stack([resumed[name][place].ravel() for name in METRICS])
+        assert kept[number].shape == (len(METRICS), *part.shape)
+        whole = np.stack([resumed[name][place] for name in METRICS])
         assert np.array_equal(kept[number], whole, equal_nan=True)

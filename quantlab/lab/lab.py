@@ -1,36 +1,31 @@
-"""The lab: what a notebook and the command line hold. It joins store, engine, gate and report.
-
-Every sweep and search made through a lab is stored and counted in the ledger; nothing is computed twice.
-"""
+"""The class `Lab`: every sweep and search made through it is stored and counted, nothing computed twice."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
 from quantlab import strategies
 from quantlab.backtest.engine import run_cell
 from quantlab.backtest.execution import Execution
-from quantlab.backtest.metrics import METRICS
-from quantlab.backtest.surface import Cell, Surface, identity
-from quantlab.backtest.sweep import surface_key, sweep
+from quantlab.backtest.markets import MarketSurface, plain_surface
+from quantlab.backtest.surface import Cell, Surface
+from quantlab.backtest.task import make_tasks
 from quantlab.backtest.trades import Run
 from quantlab.errors import InputError, NotStoredError
+from quantlab.lab.documents import Approval, approved_before, put_document
+from quantlab.lab.sweeps import How, stored_sweep, write
 from quantlab.market.candles import Candles, parse_ms
 from quantlab.search.study import Study, search
 from quantlab.settings import Settings
 from quantlab.signals import Strategy
 from quantlab.space import Cells
 from quantlab.store.candles import Market
-from quantlab.store.parts import Parts
 from quantlab.store.store import Store
 from quantlab.validation.gate import validate, verdict_key
 from quantlab.validation.thresholds import Gate
@@ -38,25 +33,6 @@ from quantlab.validation.verdict import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-@dataclass(frozen=True)
-class Approval:
-    """An approved configuration: where it lies.
-
-    Attributes
-    ----------
-    id : str
-        Of its row in ``trained_configurations``.
-    config_id : str
-        SHA-256 (hex) of the V3 document.
-    path : Path
-        The exported document.
-    """
-
-    id: str
-    config_id: str
-    path: Path
 
 
 @dataclass(frozen=True)
@@ -144,25 +120,50 @@ class Lab:
             )
         return self.store.put_candles(candles)
 
+    @overload
     def sweep(
         self,
         strategy: str | Strategy,
         candles: Candles,
         grid: Cells | Mapping[str, Any] | None = None,
+        **how: Unpack[How],
+    ) -> Surface: ...
+
+    @overload
+    def sweep(
+        self,
+        strategy: str | Strategy,
+        candles: Sequence[Candles],
+        grid: Cells | Mapping[str, Any] | None = None,
+        **how: Unpack[How],
+    ) -> MarketSurface: ...
+
+    def sweep(
+        self,
+        strategy: str | Strategy,
+        candles: Candles | Sequence[Candles],
+        grid: Cells | Mapping[str, Any] | None = None,
         *,
         execution: Execution | None = None,
+        assumptions: Sequence[str] = (),
+        regimes: Any = None,
+        blocks: int = 0,
+        intrabar: Any = None,
         progress: bool = True,
-    ) -> Surface:
+    ) -> Surface | MarketSurface:
         """Every cell of a grid in one pass; stored, counted, and resumed where it was interrupted.
 
         Parameters
         ----------
         strategy : str or Strategy
-        candles : Candles
+        candles : Candles or sequence of Candles
+            Several markets, timeframes or periods make a `MarketSurface`.
         grid : Grid, Points or mapping, optional
             A mapping names the values of each axis; by default the strategy's reference grid.
         execution : Execution, optional
             Costs, sides, fill assumption, sizing.
+        assumptions, regimes, blocks, intrabar
+            What else is asked for: see `quantlab.sweep`.
         progress : bool
 
         Raises
@@ -171,25 +172,20 @@ class Lab:
             What was finished is kept; the same call goes on from there.
         """
         found = strategies.get(strategy)
-        cells = found.space.grid(**grid) if isinstance(grid, Mapping) else grid
-        cells, execution = found.grid() if cells is None else cells, execution or Execution()
-        key = surface_key(found, candles, cells, execution)
-        self._remember(candles)
-        try:
-            _, metrics = self.store.get_surface(key)
-            return Surface(
-                found, cells, {name: metrics[name] for name in METRICS}, execution, identity(candles), key
-            )
-        except NotStoredError:
-            pass
-        keep = Parts(self.store, key)
-        try:
-            surface = sweep(found, candles, cells, execution, progress=progress, checkpoint=keep)
-        finally:
-            keep.flush()
-        self._keep(surface, "grid")
-        self.store.drop_chunks(key)
-        return surface
+        tasks = make_tasks(
+            found,
+            candles,
+            found.space.grid(**grid) if isinstance(grid, Mapping) else grid,
+            execution,
+            assumptions=assumptions,
+            regimes=regimes,
+            blocks=blocks,
+            intrabar=intrabar,
+        )
+        for task in tasks:
+            self._remember(task.job.candles)
+        surfaces = stored_sweep(self.store, tasks, progress=progress)
+        return surfaces[0] if isinstance(candles, Candles) else MarketSurface(surfaces)
 
     def search(
         self,
@@ -214,7 +210,7 @@ class Lab:
             execution, progress.
         """
         study = search(strategy, self._remember(candles), sampler=sampler, trials=trials, **options)
-        self._keep(study.surface, study.sampler)
+        write(self.store, study.surface, study.sampler)
         return study
 
     def validate(
@@ -240,6 +236,7 @@ class Lab:
         progress : bool
         """
         surface = searched.surface if isinstance(searched, Study) else searched
+        surface = plain_surface(surface)
         candles, gate = candles or self._known(surface), gate or Gate()
         again = (lambda part: searched.again(part).surface) if isinstance(searched, Study) else None
         key = verdict_key(surface, gate)
@@ -253,7 +250,7 @@ class Lab:
         ever = self.store.trials_ever(candles.family)
         verdict = validate(surface, candles, gate=gate, search=again, trials_ever=ever, progress=progress)
         judged = self._judged[surface.key] = _Judged(surface, candles, method, seed, _now())
-        self._store_document(self._document(verdict))
+        put_document(self.store, self._document(verdict))
         document = {"verdict": verdict.to_json(), "created_at": judged.created_at}
         self.store.put_verdict(key, surface.key, document)
         return verdict
@@ -278,8 +275,8 @@ class Lab:
         draft = self._document(verdict)
         # first, so that a refusal is refused even where an earlier approval of the same cell is in force
         fresh = document.approve(draft, by=by, reason=reason, at=_now())
-        approved = self._approved(draft) or fresh
-        row_id, payload = self._store_document(approved)
+        approved = approved_before(self.store, draft) or fresh
+        row_id, payload = put_document(self.store, approved)
         if not any(str(row["id"]) == row_id for row in self.store.active_configurations()):
             self.store.approve(row_id, hashlib.sha256(payload).hexdigest(), by, reason)
         path = export.write(approved, self.settings.home / "configurations")
@@ -336,19 +333,6 @@ class Lab:
             )
         return self._candles[where.fingerprint]
 
-    def _keep(self, surface: Surface, kind: str) -> None:
-        meta = {
-            "strategy": surface.strategy.name,
-            "identity": surface.identity.to_json(),
-            "cells": surface.cells.to_json(),
-            "execution": surface.execution.to_json(),
-        }
-        where, cells = surface.identity, int(np.count_nonzero(surface.cells.allowed))
-        self.store.record_search(
-            surface.key, where.fingerprint, where.family, surface.strategy.name, cells, kind
-        )
-        self.store.put_surface(surface.key, meta, surface.metrics, surface.shape)
-
     def _origin(self, verdict: Verdict) -> _Judged:
         if verdict.surface_key not in self._judged:
             raise InputError("this verdict was not made by this lab: call lab.validate on its surface first.")
@@ -369,23 +353,6 @@ class Lab:
             method=origin.method,
             seed=origin.seed,
         )
-
-    def _approved(self, draft: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The approved form of this candidate, if it is in force already and still the same."""
-        from quantlab.configuration import row
-
-        wanted = str(row.columns(draft)["id"])
-        for active in self.store.active_configurations():
-            if str(active["id"]) == wanted:
-                return dict(json.loads(self.store.configuration_document(wanted)))
-        return None
-
-    def _store_document(self, document: Mapping[str, Any]) -> tuple[str, bytes]:
-        from quantlab.configuration import canonical, row
-
-        payload = canonical.canonical_bytes(document)
-        columns = row.columns(document)
-        return self.store.put_configuration(columns, payload), payload
 
 
 def open(settings: Settings | None = None) -> Lab:

@@ -3,14 +3,19 @@
 Numba notices a change of a function's own file, not of the kernels that it calls from other files, and
 it writes beside the source, which an installed package may forbid. Kernels of quantlab are therefore
 stamped with a hash over all kernel sources and kept in ``~/.cache/quantlab/kernels`` (``XDG_CACHE_HOME``
-and ``NUMBA_CACHE_DIR`` are respected).
+and ``NUMBA_CACHE_DIR`` are respected). Where that cannot be written, they are kept in the user's own folder
+below the temporary one; where that cannot either, every process compiles for itself. Both are warned of.
 """
 
 from __future__ import annotations
 
 import functools
+import getpass
 import hashlib
 import os
+import stat
+import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +34,69 @@ def sources_hash() -> str:
     return digest.hexdigest()
 
 
-def cache_folder() -> Path:
-    """Where compiled kernels lie."""
+@functools.cache
+def cache_folder() -> Path | None:
+    """Where this process keeps compiled kernels; None where nothing can be written.
+
+    Warns
+    -----
+    RuntimeWarning
+        The usual folder cannot be written.
+    """
+    try:
+        usual = _usual_folder()
+        _check_writable(usual)
+        return usual
+    except (OSError, RuntimeError) as error:
+        why = f"compiled kernels cannot be kept in their usual folder ({error})"
+    remedy = "set NUMBA_CACHE_DIR to a folder that can be written."
+    try:
+        spare = _spare_folder()
+        _check_writable(spare)
+    except OSError as error:
+        _warn(f"{why}, nor in a temporary one ({error}): every process compiles them for itself; {remedy}")
+        return None
+    _warn(f"{why}: they are kept in {spare}, and compiled again whenever that is emptied; {remedy}")
+    return spare
+
+
+def _usual_folder() -> Path:
     if chosen := getattr(config, "CACHE_DIR", ""):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "quantlab" / "kernels"
 
 
+def _spare_folder() -> Path:
+    """A folder below the temporary one that nobody else can write: whoever can, can run code in here."""
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    folder = Path(tempfile.gettempdir()) / f"quantlab-kernels-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if hasattr(os, "getuid") and (
+        not stat.S_ISDIR(found.st_mode) or found.st_uid != user or found.st_mode & 0o022
+    ):
+        raise PermissionError(f"{folder} is not a folder that only this user can write")
+    return folder
+
+
+def _check_writable(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+    for path in folder.iterdir():
+        if path.is_dir() and not os.access(path, os.W_OK | os.X_OK):
+            raise PermissionError(f"{path} cannot be written")
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+
 class _Locator(caching._CacheLocator):
     """Tells Numba where the cache of a quantlab kernel lies and when it is out of date."""
 
-    def __init__(self, function: Any, file: str) -> None:
-        self._place = cache_folder() / "-".join(Path(file).relative_to(_PACKAGE).with_suffix("").parts)
+    def __init__(self, folder: Path, function: Any, file: str) -> None:
+        self._place = folder / "-".join(Path(file).relative_to(_PACKAGE).with_suffix("").parts)
         self._line = function.__code__.co_firstlineno
 
     def get_cache_path(self) -> str:
@@ -54,21 +110,42 @@ class _Locator(caching._CacheLocator):
 
     @classmethod
     def from_function(cls, function: Any, file: str) -> Any:
-        if not Path(file).resolve().is_relative_to(_PACKAGE):
+        folder, path = cache_folder(), Path(file).resolve()
+        if folder is None or not path.is_relative_to(_PACKAGE):
             return None
-        locator = cls(function, str(Path(file).resolve()))
+        return cls(folder, function, str(path))
+
+
+class _Cache(caching.FunctionCache):
+    """A cache whose disk may fill up, or be taken away, without failing the caller."""
+
+    def save_overload(self, sig: Any, data: Any) -> None:
         try:
-            locator.ensure_cache_path()
-        except OSError:
-            return None
-        return locator
+            super().save_overload(sig, data)
+        except OSError as error:
+            self.disable()
+            _warn(f"a compiled kernel could not be kept ({error}): the next process compiles it again.")
 
 
-if _Locator not in caching.CacheImpl._locator_classes:
-    caching.CacheImpl._locator_classes.insert(0, _Locator)
+_locators: list[Any] = caching.CacheImpl._locator_classes
+if _Locator not in _locators:
+    _locators.insert(0, _Locator)
 
-kernel = njit(cache=True, nogil=True)
+
+def _decorator(**options: Any) -> Any:
+    compiled = njit(**options)
+
+    def decorate(function: Any) -> Any:
+        made: Any = compiled(function)
+        if hasattr(made, "_cache") and cache_folder() is not None:
+            made._cache = _Cache(function)
+        return made
+
+    return decorate
+
+
+kernel = _decorator(nogil=True)
 """Decorator of a kernel: compiled without the interpreter lock, cached for every process."""
 
-inlined = njit(cache=True, nogil=True, inline="always")
+inlined = _decorator(nogil=True, inline="always")
 """The same for a small helper that is written into its callers."""

@@ -89,3 +89,13 @@ def test_scaling_keeps_the_trades_while_the_bars_grow(tmp_path: Path) -> None:
         assert len(points) == 2
         assert all(p["seconds"] > 0 and p["trades"] > 0 for p in points)
     assert picture.read_text(encoding="utf-8").startswith("<svg")
+
+
+@pytest.mark.slow
+def test_a_second_process_is_measured_with_every_kernel_cached() -> None:
+    found = figures("startup.py", "--repeats", "1")
+    assert found["compiled"] == 0
+    assert found["cached"] > 5
+    assert found["import"]["seconds"] < found["names"]["seconds"]
+    assert found["first_sweep"]["seconds"] > found["sweep"]["seconds"] > 0
+    assert found["again"]["cpu_seconds"] > 0

@@ -16,7 +16,19 @@ import quantlab
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-HEAVY = ("vectorbt", "plotly", "ccxt", "torch", "pandas", "numba", "scipy", "optuna", "psycopg", "pyarrow")
+HEAVY = (
+    "vectorbt",
+    "plotly",
+    "ccxt",
+    "torch",
+    "pandas",
+    "numba",
+    "scipy",
+    "optuna",
+    "psycopg",
+    "pyarrow",
+    "dask",
+)
 
 
 def test_the_environment_file_has_the_same_pins() -> None:

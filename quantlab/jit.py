@@ -144,8 +144,13 @@ def _decorator(**options: Any) -> Any:
     return decorate
 
 
-kernel = _decorator(nogil=True)
+_OPTIONS = {"nogil": True, "error_model": "numpy"}
+
+kernel = _decorator(**_OPTIONS)
 """Decorator of a kernel: compiled without the interpreter lock, cached for every process."""
 
-inlined = _decorator(nogil=True, inline="always")
+inner = _decorator(**_OPTIONS, _nrt=False)
+"""The same for a kernel that allocates nothing: no counting of references, which costs more than its work."""
+
+inlined = _decorator(**_OPTIONS, inline="always")
 """The same for a small helper that is written into its callers."""

@@ -1,160 +1,283 @@
-"""Numba kernels that turn the trades of a cell into its metrics; `metrics.py` has the formulas."""
+"""Numba kernels that turn the records of a cell's trades into its metrics, a few operations per trade."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from quantlab.backtest.metric_kernels import break_even, tail
+from quantlab.backtest.metric_kernels import break_even, cost_near_zero, tail, tail_of_gains
+from quantlab.backtest.path_kernels import deepest
 from quantlab.backtest.record import (
+    A2,
+    BELOW,
+    CLOSED,
     DAY,
-    DECISION,
+    DAYMAX,
     DRAWDOWN,
+    EARNED,
+    ENTRY_BAR,
     EXIT_BAR,
+    FALL0,
+    FALLS,
     FEES,
+    FINAL,
+    FIRST,
+    FORGONE,
+    FRACTION,
+    FREE,
+    GAINS,
+    GROSS,
+    GROSS_WINS,
+    H2,
     HELD,
-    LOG,
+    LEVERAGE,
+    LOSSES,
+    LOST_RETURN,
     MARK0,
     MARKS,
     MAX,
     MIN,
     NOTIONAL,
     OPEN,
-    RATIO,
+    P1,
+    P2,
+    P3,
+    P4,
+    P5,
+    P6,
+    PART_BAR,
     REASON,
+    RISK,
     SIDE,
-    SIZE,
+    SQUARES,
     STOP_REL,
+    SUM,
+    SUMS,
+    WEIGHT,
+    WINS,
+    WON,
+    WON_RETURN,
+    A,
+    H,
     M,
 )
-from quantlab.jit import kernel
+from quantlab.jit import inlined, inner
 
 
-@kernel
-def daily(memo, marks, taken, days, returns):
-    """Returns of the days on which equity could move, and the longest time under water.
+@inner
+def daily_returns(memo, taken, returns):
+    """Write the return of every UTC day; two trades that share a day share its return."""
+    f, g, marks = memo.f, memo.g, memo.marks
+    returns[:] = 0.0
+    factor, day = 1.0, -1
+    for slot in taken:
+        days = g[slot, MARKS]
+        if g[slot, DAY] != day:
+            if day >= 0:
+                returns[day] = factor - 1.0
+            factor, day = 1.0, g[slot, DAY]
+        if days == 0:
+            factor *= f[slot, M]
+            continue
+        returns[day] = factor * f[slot, FIRST] - 1.0
+        before = f[slot, FIRST]
+        for j in range(1, days):
+            mark = marks[g[slot, MARK0] + j]
+            returns[day + j] = mark / before - 1.0 if before > 0.0 else 0.0
+            before = mark
+        factor, day = f[slot, FINAL], day + days
+    if day >= 0:
+        returns[day] = factor - 1.0
 
-    Two trades that share a day share its return. Returns ``(number of returns, longest [days])``;
-    all other days returned exactly zero.
+
+@inlined
+def _add_up(f, taken, sums):
+    """Sums over the trades, five at a time: as many as there are registers for."""
+    for k in range(0, SUMS, 5):
+        a, b, c, d, e = 0.0, 0.0, 0.0, 0.0, 0.0
+        for slot in taken:
+            a += f[slot, k]
+            b += f[slot, k + 1]
+            c += f[slot, k + 2]
+            d += f[slot, k + 3]
+            e += f[slot, k + 4]
+        sums[k], sums[k + 1], sums[k + 2], sums[k + 3], sums[k + 4] = a, b, c, d, e
+
+
+@inlined
+def _money(f, taken):
+    """Final equity, fees, money won and lost, and log growth before costs (NaN: a trade would have none)."""
+    equity, fees, won, forgone, product, logs = 1.0, 0.0, 0.0, 0.0, 1.0, 0.0
+    for slot in taken:
+        fees += equity * f[slot, FEES]
+        won += equity * f[slot, WON]
+        forgone += equity * f[slot, FORGONE]
+        equity *= f[slot, M]
+        product *= f[slot, FREE]
+        if product < 1e-200 or product > 1e200:
+            logs += math.log(product)
+            product = 1.0
+    return equity, fees, won, forgone, logs + math.log(product)
+
+
+@inlined
+def _drawdown(adjusted, f, cold, g, taken):
+    """Deepest drawdown between two closes."""
+    equity, peak, drawdown, left = 1.0, 1.0, 0.0, -1
+    for slot in taken:
+        # equity at the last exit was marked at its close, unless this trade began at the same bar
+        if left != g[slot, ENTRY_BAR]:
+            peak = max(peak, equity)
+            if equity < (1.0 + drawdown) * peak:
+                drawdown = equity / peak - 1.0
+        left = g[slot, EXIT_BAR]
+        low, high = equity * f[slot, MIN], equity * f[slot, MAX]
+        if low < (1.0 + drawdown) * peak:
+            drawdown = low / peak - 1.0
+        if low < (1.0 + drawdown) * high:
+            drawdown = min(drawdown, _own_drawdown(adjusted, f, cold, g, slot))
+        peak = max(peak, high)
+        equity *= f[slot, M]
+    return min(drawdown, equity / max(peak, equity) - 1.0)
+
+
+@inlined
+def _ends(over, day, value, top, under, longest):
+    """Carry the peak of the daily marks and the time below it over the end of a day, if it is `over`."""
+    below = value < top
+    lasted = day - under if under >= 0 else 0
+    began = day if under < 0 else under
+    longest = max(longest, lasted if over and not below else 0)
+    under = (began if below else -1) if over else under
+    top = value if over and not below else top
+    return top, under, longest
+
+
+@inlined
+def _day_by_day(f, g, marks, falls, taken, losses, n):
+    """Moments of the daily returns but for those inside trades, all losses, and the time under water.
+
+    What is left of a day is kept as a factor until the day is over: two trades may share it. Choices are
+    written as arithmetic: no processor could predict them.
     """
-    f, g = memo.f, memo.i
-    filled, equity, base, day = 0, 1.0, 1.0, -1
+    equity, factor, day = 1.0, 1.0, -1
+    total, squares, below, lost, gains = 0.0, 0.0, 0.0, 0, 0
     top, under, longest = 1.0, -1, 0
     for slot in taken:
-        first = g[slot, DAY]
-        open_days = g[slot, MARKS]
-        j = 0 if day < 0 or day == first else -1
-        while j < open_days:
-            value = equity if j < 0 else equity * marks[g[slot, MARK0] + j]
-            closed = day if j < 0 else first + j
-            returns[filled] = value / base - 1.0
-            filled += 1
-            base = value
-            if value < top:
-                under = closed if under < 0 else under
-            else:
-                longest = max(longest, closed - under if under >= 0 else 0)
-                top, under = value, -1
-            j += 1
-        day = first + open_days
-        equity *= f[slot, M]
-    if day >= 0:
-        returns[filled] = equity / base - 1.0
-        filled += 1
-        if equity < top:
-            under = day if under < 0 else under
+        days, first, fallen, fall0 = g[slot, MARKS], g[slot, DAY], g[slot, FALLS], g[slot, FALL0]
+        over, whole = first != day, days > 0
+        change = factor - 1.0 if over else 0.0
+        fell = min(change, 0.0)
+        total += change
+        squares += change * change
+        below += fell * fell
+        losses[lost] = change
+        lost += change < 0.0
+        gains += change > 0.0
+        top, under, longest = _ends(over, day, equity, top, under, longest)
+        factor = 1.0 if over else factor
+
+        change = factor * f[slot, FIRST] - 1.0 if whole else 0.0
+        fell = min(change, 0.0)
+        total += change
+        squares += change * change
+        below += fell * fell
+        losses[lost] = change
+        lost += change < 0.0
+        gains += change > 0.0
+        losses[lost], losses[lost + 1] = falls[fall0], falls[fall0 + 1]
+        for j in range(2, fallen):
+            losses[lost + j] = falls[fall0 + j]
+        lost += fallen
+        factor = f[slot, FINAL] * (1.0 if whole else factor)
+        if equity * f[slot, DAYMAX] >= top:
+            mark0 = g[slot, MARK0]
+            for j in range(days):
+                value = equity * marks[mark0 + j]
+                top, under, longest = _ends(True, first + j, value, top, under, longest)
         else:
-            longest = max(longest, day - under if under >= 0 else 0)
-            under = -1
-    return filled, max(longest, days - under if under >= 0 else 0)
-
-
-@kernel
-def moments(returns, size, days, losses):
-    """Mean, standard deviation (ddof 1), mean squared loss, number of losses; fills `losses`."""
-    total, squares, below, lost = 0.0, 0.0, 0.0, 0
-    for j in range(size):
-        value = returns[j]
-        total += value
-        squares += value * value
-        if value < 0.0:
-            below += value * value
-            losses[lost] = value
-            lost += 1
-    mean = total / days
-    spread = np.sqrt(max(squares - total * mean, 0.0) / (days - 1)) if days > 1 else 0.0
-    return mean, spread, below / days, lost
-
-
-@kernel
-def path_figures(span, memo, taken, out):
-    """Figures of the equity path and of activity; returns final equity and mean signed exposure."""
-    f, g = memo.f, memo.i
-    equity, peak, drawdown = 1.0, 1.0, 0.0
-    held, weight, turnover, fees = 0, 0.0, 0.0, 0.0
-    for j in range(taken.size):
-        slot = taken[j]
-        drawdown = min(drawdown, f[slot, DRAWDOWN], equity * f[slot, MIN] / peak - 1.0)
-        peak = max(peak, equity * f[slot, MAX])
-        held += g[slot, HELD]
-        weight += f[slot, SIZE] * g[slot, HELD]
-        turnover += f[slot, NOTIONAL]
-        fees += equity * f[slot, FEES]
+            under = first if whole and under < 0 else under
+        day = first + days
         equity *= f[slot, M]
-        reversed_at_once = j + 1 < taken.size and g[taken[j + 1], DECISION] + 1 == g[slot, EXIT_BAR]
-        if not reversed_at_once:
-            drawdown, peak = min(drawdown, equity / peak - 1.0), max(peak, equity)
+    change = factor - 1.0
+    fell = min(change, 0.0)
+    total += change
+    squares += change * change
+    below += fell * fell
+    losses[lost] = change
+    lost += change < 0.0
+    gains += change > 0.0
+    top, under, longest = _ends(day >= 0, day, equity, top, under, longest)
+    return total, squares, below, lost, gains, max(longest, n - under if under >= 0 else 0)
+
+
+@inner
+def compose(span, rules, adjusted, memo, taken, work, out):
+    """Write the metrics of the trades in the slots `taken` into `out`, in the order of `METRICS`.
+
+    Parameters
+    ----------
+    work : Work
+        Arrays to work in.
+    """
+    f, g, sums, n = memo.f, memo.g, work.sums, span.days
+    _add_up(f, taken, sums)
+    equity, fees, won, forgone, logs = _money(f, taken)
+    drawdown = _drawdown(adjusted, f, memo.cold, g, taken)
+    total, squares, below, lost, gains, longest = _day_by_day(
+        f, g, memo.marks, memo.falls, taken, work.losses, n
+    )
+    mean = (total + sums[SUM]) / n
+    spread = math.sqrt(max(squares + sums[SQUARES] - mean * mean * n, 0.0) / (n - 1)) if n > 1 else 0.0
+    below += sums[BELOW]
+    annual = math.sqrt(span.days_per_year)
     growth = equity ** (1.0 / span.years) - 1.0 if equity > 0.0 else -1.0
-    out[0], out[1], out[5] = equity - 1.0, growth, drawdown
-    out[4] = growth / -drawdown if drawdown < 0.0 else np.nan
-    out[14], out[15], out[16] = held / span.bars, turnover / span.years, fees
-    return weight / span.bars
-
-
-@kernel
-def trade_figures(span, memo, taken, work, out):
-    """Figures of the closed trades."""
-    f, g, ratios, stops = memo.f, memo.i, work.ratio, work.stop_rel
-    trades, wins, gross_wins, losses, equity = 0, 0, 0, 0, 1.0
-    won, lost, won_return, lost_return, total, logs = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for slot in taken:
-        change = f[slot, M] - 1.0
-        if g[slot, REASON] != OPEN:
-            side, ratio = g[slot, SIDE], f[slot, RATIO]
-            ratios[trades] = ratio * side
-            stops[trades] = f[slot, STOP_REL]
-            logs += f[slot, LOG]
-            trades += 1
-            total += change
-            gross_wins += 1 if side * (ratio - 1.0) > 0.0 else 0
-            if change > 0.0:
-                wins += 1
-                won += equity * change
-                won_return += change
-            elif change < 0.0:
-                losses += 1
-                lost -= equity * change
-                lost_return += change
-        equity *= f[slot, M]
-    out[7] = trades
-    out[8] = wins / trades if trades else np.nan
-    out[9] = gross_wins / trades if trades else np.nan
-    out[10] = won / lost if lost > 0.0 else np.nan
-    out[11] = total / trades if trades else np.nan
-    out[12] = won_return / wins if wins else np.nan
-    out[13] = lost_return / losses if losses else np.nan
-    out[19] = break_even(ratios, stops, trades, logs, span.fraction, span.risk, span.leverage)
-
-
-@kernel
-def compose(span, memo, marks, taken, work, out):
-    """Write the metrics of the trades in the slots `taken` into `out`, in the order of `METRICS`."""
-    filled, longest = daily(memo, marks, taken, span.days, work.returns)
-    mean, spread, below, lost = moments(work.returns, filled, span.days, work.losses)
-    weight = path_figures(span, memo, taken, out)
-    trade_figures(span, memo, taken, work, out)
-    annual = np.sqrt(span.days_per_year)
+    trades = sums[CLOSED]
+    out[0], out[1] = equity - 1.0, growth
     out[2] = mean / spread * annual if spread > 0.0 else np.nan
-    out[3] = mean * annual / np.sqrt(below) if below > 0.0 and span.days > 1 else np.nan
-    out[6] = longest
-    out[17], out[18] = tail(work.returns, filled, work.losses, lost, span.days)
-    out[20] = np.sqrt(span.days) * (mean - weight * span.market_mean) / spread if spread > 0.0 else np.nan
+    out[3] = mean * annual / math.sqrt(below / n) if below > 0.0 and n > 1 else np.nan
+    out[4] = growth / -drawdown if drawdown < 0.0 else np.nan
+    out[5], out[6], out[7] = drawdown, longest, trades
+    out[8] = sums[WINS] / trades if trades > 0.0 else np.nan
+    out[9] = sums[GROSS_WINS] / trades if trades > 0.0 else np.nan
+    out[10] = won / forgone if forgone > 0.0 else np.nan
+    out[11] = sums[EARNED] / trades if trades > 0.0 else np.nan
+    out[12] = sums[WON_RETURN] / sums[WINS] if sums[WINS] > 0.0 else np.nan
+    out[13] = sums[LOST_RETURN] / sums[LOSSES] if sums[LOSSES] > 0.0 else np.nan
+    out[14], out[15], out[16] = sums[HELD] / span.bars, sums[NOTIONAL] / span.years, fees
+    out[17], out[18], settled = tail(work.losses, lost, gains + int(sums[GAINS]), n)
+    if not settled:
+        daily_returns(memo, taken, work.returns)
+        out[17], out[18] = tail_of_gains(work.returns)
+    cost, near = np.nan, trades == 0.0
+    if trades > 0.0 and rules[RISK] == 0.0 and logs == logs:
+        cost, near = cost_near_zero(logs, sums[P1], sums[P2], sums[P3], sums[P4], sums[P5], sums[P6])
+    if not near:
+        cost = _break_even(rules, memo.cold, g, taken, work, cost)
+    out[19] = cost * 1e4
+    expected = sums[WEIGHT] / span.bars * span.market_mean
+    out[20] = math.sqrt(n) * (mean - expected) / spread if spread > 0.0 else np.nan
+
+
+@inner
+def _own_drawdown(adjusted, f, cold, g, slot):
+    """Deepest drawdown between two closes of one trade; looked for once, when a cell may need it."""
+    if f[slot, DRAWDOWN] != f[slot, DRAWDOWN]:
+        last = g[slot, EXIT_BAR] - (1 if g[slot, REASON] != OPEN else 0)
+        ways = cold[slot, A], cold[slot, H], cold[slot, A2], cold[slot, H2]
+        f[slot, DRAWDOWN] = deepest(adjusted, g[slot, ENTRY_BAR], last, g[slot, PART_BAR], *ways)
+    return f[slot, DRAWDOWN]
+
+
+@inner
+def _break_even(rules, cold, g, taken, work, guess):
+    """Cost per side at which the closed trades would have earned nothing, however far from zero it is."""
+    ratio, stop_rel, size = work.ratio, work.stop_rel, 0
+    for slot in taken:
+        if g[slot, REASON] != OPEN:
+            side = g[slot, SIDE]
+            ratio[size] = side * (1.0 + side * cold[slot, GROSS])
+            stop_rel[size] = cold[slot, STOP_REL]
+            size += 1
+    return break_even(ratio, stop_rel, size, guess, rules[FRACTION], rules[RISK], rules[LEVERAGE])

@@ -11,24 +11,32 @@ from typing import Any
 
 import numpy as np
 
-from quantlab.backtest import kernels, record
-from quantlab.backtest.daily import DAY_MS, daily_marks, daily_returns, day_numbers, market_returns
+from quantlab.backtest import kernels, path_kernels, record
+from quantlab.backtest.daily import (
+    DAY_MS,
+    daily_marks,
+    daily_returns,
+    day_numbers,
+    last_bars,
+    market_returns,
+)
 from quantlab.backtest.execution import ASSUMPTIONS, AllIn, Execution, Risk
+from quantlab.backtest.exits import find_exits
 from quantlab.backtest.metrics import METRICS
-from quantlab.backtest.rows import Entries, find_entries, find_exits, own
+from quantlab.backtest.request import Request
+from quantlab.backtest.rows import Entries, find_entries, own
 from quantlab.backtest.trades import TRADE_DTYPE, Run
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
-from quantlab.signals import Signals, Strategy, find_strategy
+from quantlab.signals import Strategy, find_strategy
 from quantlab.space import Cells
 
 FUNDING_MS = 8 * 3_600_000
 _DECISIVE = (
-    *("kernels", "compose_kernels", "metric_kernels", "row_kernels", "record"),
-    *("rows", "engine", "daily", "execution"),
+    *("kernels", "trade_kernels", "path_kernels", "compose_kernels", "metric_kernels", "extra_kernels"),
+    *("row_kernels", "record", "rows", "exits", "engine", "daily", "execution"),
 )
-_NOT_YET = ("trail", "break_even", "partial_target")
-_OPPOSITE = {"ignore": record.IGNORE, "close": record.CLOSE, "reverse": record.REVERSE}
+_OPPOSITE = {"ignore": record.IGNORE, "close": record.CLOSE_OUT, "reverse": record.REVERSE}
 
 
 @dataclass(frozen=True)
@@ -37,20 +45,45 @@ class Prepared:
 
     Attributes
     ----------
+    market : record.Market
+    span : record.Span
+    rules : float array (assumptions, 12)
+        The execution's own fill assumption first, then the others that the request names.
     entries : Entries
     exits : record.Exits
     exit_shape : tuple of int
         Exit axes, ones where exits do not vary.
+    extra : record.Extra
     allowed : boolean array, shape of the cells
     """
 
-    bars: record.Bars
+    market: record.Market
     span: record.Span
-    rules: record.Rules
+    rules: np.ndarray
     entries: Entries
     exits: record.Exits
     exit_shape: tuple[int, ...]
+    extra: record.Extra
     allowed: np.ndarray
+
+    def run_pairs(
+        self,
+        pair_row: np.ndarray,
+        pair_exit: np.ndarray,
+        first: int,
+        last: int,
+        out: np.ndarray,
+        done: np.ndarray,
+        cancel: np.ndarray,
+    ) -> None:
+        """Measure pairs of (entry row, exit rule); see `kernels.run_pairs`."""
+        rows, days = self.entries.rows, self.span.days
+        trades = max(1, int(np.diff(rows.start)[pair_row[first:last]].max(initial=0)))
+        slots = [rows.bar.size if v < len(self.rules) else 0 for v in range(3)]
+        memos = tuple(record.new_memo(size, days, trades) for size in slots)
+        shared = (self.market, self.rules, rows, self.exits, self.extra, self.span)
+        where, work = (pair_row, pair_exit, first, last), record.new_work(days, trades)
+        kernels.run_pairs(*shared, where, memos, work, out, done, cancel)
 
 
 @functools.cache
@@ -66,24 +99,30 @@ def engine_hash() -> str:
     return digest.hexdigest()
 
 
-def columns(candles: Candles) -> record.Bars:
-    """The columns that the kernels read."""
-    timestamps, step = candles.timestamps, candles.step_ms
+def lay_out(candles: Candles, funding_8h: float, intrabar: Candles | None = None) -> record.Market:
+    """The columns that the kernels read, with the extremes of their blocks."""
+    n, timestamps, step = len(candles), candles.timestamps, candles.step_ms
+    day = timestamps // DAY_MS - timestamps[0] // DAY_MS
+    points = np.zeros((n + 1, 16))
+    inside = np.empty((2, 0))
+    if intrabar is not None:
+        edges = np.append(timestamps, timestamps[-1] + step)
+        points[:, record.INSIDE_FROM] = np.searchsorted(intrabar.timestamps, edges)
+        inside = np.stack([intrabar.low, intrabar.high])
     at_open = timestamps % FUNDING_MS == 0
     settlements = (timestamps + step - 1) // FUNDING_MS - (timestamps - 1) // FUNDING_MS
-    return record.Bars(
-        open=own(candles.open),
-        high=own(candles.high),
-        low=own(candles.low),
-        close=own(candles.close),
-        day=timestamps // DAY_MS - timestamps[0] // DAY_MS,
-        missing=own(candles.missing),
-        settles_at_open=at_open,
-        settles_inside=settlements - at_open,
+    open_, high, low, close, missing = map(
+        own, (candles.open, candles.high, candles.low, candles.close, candles.missing)
     )
+    daily, due = np.empty(int(day[-1]) + 1), settlements - at_open
+    path_kernels.lay_out(open_, high, low, close, missing, day, at_open, due, funding_8h, points, daily)
+    adjusted, n_blocks = points[:n, record.ADJUSTED].copy(), -(-n // record.BLOCK)
+    blocks, great = np.empty((4, n_blocks)), np.empty((4, -(-n_blocks // record.BLOCK)))
+    path_kernels.summarise(low, high, adjusted, points, blocks, great)
+    return record.Market(points, low, high, adjusted, blocks, great, daily, inside)
 
 
-def span(candles: Candles, execution: Execution, rules: record.Rules) -> record.Span:
+def span(candles: Candles, execution: Execution) -> record.Span:
     """What annualises and normalises the metrics of these candles."""
     return record.Span(
         bars=len(candles),
@@ -91,59 +130,73 @@ def span(candles: Candles, execution: Execution, rules: record.Rules) -> record.
         years=len(candles) * candles.step_ms / (execution.days_per_year * DAY_MS),
         days_per_year=float(execution.days_per_year),
         market_mean=float(market_returns(candles.open, candles.close, candles.timestamps).mean()),
-        fraction=rules.fraction,
-        risk=rules.risk,
-        leverage=rules.leverage,
     )
 
 
-def rules(execution: Execution, on_opposite: str) -> record.Rules:
-    """The numbers of an `Execution`."""
+def rules(execution: Execution, on_opposite: str, assumption: str | None = None) -> np.ndarray:
+    """The numbers of an `Execution`, in the order of `record`; by default under its own fill assumption."""
     sizing, costs = execution.sizing, execution.costs
-    return record.Rules(
-        taker=float(costs.taker),
-        maker=float(costs.maker),
-        slippage=costs.slippage_bps / 1e4,
-        funding=float(costs.funding_8h),
-        fraction=float(sizing.fraction) if isinstance(sizing, AllIn) else 1.0,
-        risk=float(sizing.risk) if isinstance(sizing, Risk) else 0.0,
-        leverage=float(sizing.leverage) if isinstance(sizing, Risk) else 1.0,
-        assumption=ASSUMPTIONS.index(execution.assumption),
-        on_opposite=_OPPOSITE[on_opposite],
-        may_long=execution.direction != "short",
-        may_short=execution.direction != "long",
+    return np.array(
+        [
+            costs.taker,
+            costs.maker,
+            costs.slippage_bps / 1e4,
+            costs.funding_8h,
+            sizing.fraction if isinstance(sizing, AllIn) else 1.0,
+            sizing.risk if isinstance(sizing, Risk) else 0.0,
+            sizing.leverage if isinstance(sizing, Risk) else 1.0,
+            ASSUMPTIONS.index(assumption or execution.assumption),
+            _OPPOSITE[on_opposite],
+            execution.direction != "short",
+            execution.direction != "long",
+            execution.fill == "close",
+        ],
+        np.float64,
     )
 
 
 def prepare(
-    strategy: Strategy, candles: Candles, cells: Cells, execution: Execution, start: int = 0
+    strategy: Strategy,
+    candles: Candles,
+    cells: Cells,
+    execution: Execution,
+    start: int = 0,
+    *,
+    request: Request | None = None,
+    intrabar: Candles | None = None,
 ) -> Prepared:
     """Evaluate the strategy on all cells at once and find its distinct entry rows and exit rules."""
+    request = request or Request()
     signals = strategy.signals(candles, cells.params())
-    _check_known(signals, execution)
-    if isinstance(execution.sizing, Risk) and signals.stop is None:
+    if isinstance(execution.sizing, Risk) and signals.stop is None and signals.trail is None:
         raise InputError(f"Risk sizing needs a stop distance and {strategy.name} has no stop: use AllIn.")
     n, delay, k = len(candles), execution.delay_bars, len(cells.shape)
     usable = ~candles.missing
     usable[: max(start, 0)] = False
     exits, exit_shape = find_exits(signals, n, k, delay)
-    numbers = rules(execution, signals.on_opposite)
+    views = (execution.assumption, *request.assumptions)
     return Prepared(
-        bars=columns(candles),
-        span=span(candles, execution, numbers),
-        rules=numbers,
+        market=lay_out(candles, execution.costs.funding_8h, intrabar),
+        span=span(candles, execution),
+        rules=np.stack([rules(execution, signals.on_opposite, view) for view in views]),
         entries=find_entries(signals, usable, cells.allowed, delay),
         exits=exits,
         exit_shape=exit_shape,
+        extra=_extra(request, candles),
         allowed=cells.allowed,
     )
 
 
-def _check_known(signals: Signals, execution: Execution) -> None:
-    rules = [name for name in _NOT_YET if getattr(signals, name) is not None]
-    rules += ['fill="close"'] if execution.fill == "close" else []
-    if rules:
-        raise InputError(f"the sweep kernel does not know {', '.join(rules)} yet: use `replay`.")
+def _extra(request: Request, candles: Candles) -> record.Extra:
+    none = np.zeros(0, np.int64)
+    labels = none if request.regimes is None else own(request.regimes)
+    assumptions = np.array([ASSUMPTIONS.index(name) for name in request.assumptions], np.float64)
+    if not request.blocks:
+        return record.Extra(assumptions, labels, request.n_regimes, none, none)
+    last = last_bars(candles.timestamps)
+    days = request.bounds(len(last))
+    bars = np.append(0, last + 1)[days]
+    return record.Extra(assumptions, labels, request.n_regimes, days, bars)
 
 
 def run_cell(
@@ -153,6 +206,7 @@ def run_cell(
     execution: Execution | None = None,
     *,
     start: int = 0,
+    intrabar: Candles | None = None,
 ) -> Run:
     """Backtest one cell with the sweep's kernels and return its trades, equity and metrics.
 
@@ -172,17 +226,20 @@ def run_cell(
         raise InputError(
             f"{cells.cell((0,))} breaks a constraint of {found.name}: {', '.join(found.space.constraints)}."
         )
-    p = prepare(found, candles, cells, execution, start)
+    p = prepare(found, candles, cells, execution, start, intrabar=intrabar)
     n, rows = len(candles), p.entries.rows
-    path, equity, exposure = np.empty(n), np.empty(n), np.zeros(n)
-    f, i, worth = kernels.trace(p.bars, p.rules, rows, p.exits, path, equity, exposure)
+    memo = record.new_memo(rows.bar.size, p.span.days, rows.entries.size + 1)
+    taken = np.empty(rows.entries.size + 1, np.uint64)
+    taken = taken[: kernels.walk(p.market, p.rules[0], rows, p.exits, 0, 0, memo, taken)]
+    equity, exposure, worth = np.empty(n), np.empty(n), np.empty(len(taken) + 1)
+    kernels.trace(p.market.adjusted, p.rules[0], memo, taken, np.empty(n), equity, exposure, worth)
     out, pair = np.empty((1, len(METRICS))), np.zeros(1, np.int64)
-    kernels.run_pairs(p.bars, p.rules, rows, p.exits, pair, pair, 0, 1, p.span, out, np.zeros(1, np.int64))
+    p.run_pairs(pair, pair, 0, 1, out, np.zeros(1, np.int64), np.zeros(1, np.int64))
     return Run(
         strategy=found.name,
         params=cells.cell((0,)),
         execution=execution,
-        trades=_trades(f, i, worth),
+        trades=_trades(memo.f[taken], memo.cold[taken], memo.g[taken], worth[:-1]),
         equity=equity,
         exposure=exposure,
         daily=daily_returns(daily_marks(equity, candles.timestamps)),
@@ -192,17 +249,19 @@ def run_cell(
     )
 
 
-def _trades(f: np.ndarray, i: np.ndarray, worth: np.ndarray) -> np.ndarray:
+def _trades(f: np.ndarray, cold: np.ndarray, g: np.ndarray, worth: np.ndarray) -> np.ndarray:
     """Trade records from what `kernels.trace` returned."""
     trades = np.zeros(len(f), TRADE_DTYPE)
-    trades["decision_bar"], trades["entry_bar"] = i[:, record.DECISION], i[:, record.DECISION] + 1
-    trades["exit_bar"], trades["bars_held"] = i[:, record.EXIT_BAR], i[:, record.HELD]
-    trades["side"], trades["reason"] = i[:, record.SIDE], i[:, record.REASON]
-    trades["entry_price"], trades["exit_price"] = f[:, record.ENTRY], f[:, record.EXIT]
-    trades["units"], trades["equity_before"] = f[:, record.UNITS] * worth, worth
+    trades["decision_bar"], trades["entry_bar"] = g[:, record.DECISION], g[:, record.ENTRY_BAR]
+    trades["exit_bar"], trades["bars_held"] = g[:, record.EXIT_BAR], g[:, record.BARS]
+    trades["side"], trades["reason"] = g[:, record.SIDE], g[:, record.REASON]
+    trades["entry_price"], trades["exit_price"] = cold[:, record.ENTRY], cold[:, record.EXIT]
+    trades["units"], trades["equity_before"] = cold[:, record.UNITS] * worth, worth
     trades["trade_return"] = f[:, record.M] - 1.0
     trades["profit"] = worth * trades["trade_return"]
-    trades["gross_return"] = i[:, record.SIDE] * (f[:, record.RATIO] - 1.0)
+    trades["gross_return"] = cold[:, record.GROSS]
     trades["fees"] = f[:, record.FEES] * worth
-    trades["partial_bar"], trades["partial_price"] = -1, np.nan
+    trades["partial_bar"] = g[:, record.PART_BAR]
+    trades["partial_price"] = cold[:, record.PART_PRICE]
+    trades["partial_units"] = cold[:, record.PART_UNITS] * worth
     return trades

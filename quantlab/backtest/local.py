@@ -22,7 +22,6 @@ from quantlab.backtest.execution import Execution
 from quantlab.backtest.parts import Part, Place
 from quantlab.backtest.request import Request
 from quantlab.backtest.team import aside, team
-from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
 from quantlab.space import Cells
@@ -134,15 +133,14 @@ class _Work:
     def run(self) -> np.ndarray:
         """Evaluate the strategy, compose the distinct pairs, copy their rows to the cells."""
         job = self._job
-        if not job.request.plain or job.intrabar is not None:
-            raise InputError("the kernels cannot answer this yet: ask for the metrics alone.")
-        p = prepare(job.strategy, job.candles, self._part, job.execution)
+        p = prepare(
+            job.strategy, job.candles, self._part, job.execution, request=job.request, intrabar=job.intrabar
+        )
         pair_row, pair_exit, position, weight = _pairs(p)
         out = np.empty((len(pair_row), job.request.rows))
 
         def compose(first: int, last: int) -> None:
-            args = (pair_row, pair_exit, first, last, p.span, out, self._cancel)
-            kernels.run_pairs(p.bars, p.rules, p.entries.rows, p.exits, *args)
+            p.run_pairs(pair_row, pair_exit, first, last, out, np.zeros(2, np.int64), self._cancel)
             self._finished.append(int(weight[first:last].sum()))
 
         self._share(compose, len(pair_row), max(32, -(-len(pair_row) // 64)))

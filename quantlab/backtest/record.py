@@ -1,7 +1,7 @@
 """What the kernels read and write: candles, rules, entry rows, exit rules and the record of a trade.
 
-A simulated trade is one row of floats, one of integers and its daily marks. Multipliers are equity over
-equity at entry.
+A simulated trade is one row of floats, one of colder floats, one of integers, its daily marks and the
+losses among its daily returns. Multipliers are equity over equity at entry.
 """
 
 from __future__ import annotations
@@ -13,68 +13,174 @@ import numpy as np
 OPEN, STOP, TARGET, TIME, SIGNAL, RUIN = range(6)
 """Why a trade ended; the numbers of `trades.REASONS`."""
 
-M, MIN, MAX, DRAWDOWN, FEES, NOTIONAL, RATIO, SIZE, STOP_REL, ENTRY, EXIT, UNITS, LOG = range(13)
-"""Floats of a record: multiplier at the exit; least and greatest mark at a close before it and the
-deepest drawdown among these; fees and notional of all fills; raw exit / raw entry; signed notional at
-entry; stop distance / raw entry; the two fill prices; units per unit of equity; log of the multiplier
-before costs (NaN if there is none)."""
-
-EXIT_BAR, REASON, HELD, MARK0, MARKS, REVERSES, DECISION, SIDE, DAY, NEXT = range(10)
-"""Integers of a record: exit bar (-1: could not be entered); reason; bars held; where its daily marks
-start and how many there are (one per day closed in the market, the exit day not); whether the opposite
-decision that ended it may open the other side in the same bar; decision bar; side; day of the entry;
-place in the union of decisions from which the next may be taken."""
-
-
 NEUTRAL, PESSIMISTIC, OPTIMISTIC = range(3)
 """Fill assumptions, in the order of `execution.ASSUMPTIONS`."""
 
-IGNORE, CLOSE, REVERSE = range(3)
+IGNORE, CLOSE_OUT, REVERSE = range(3)
 """What an opposite decision does."""
 
+BLOCK, SHIFT = 32, 5
+"""Bars of a block whose extremes are known, and its binary logarithm; 32 blocks make a great block."""
 
-class Bars(NamedTuple):
-    """Columns of one market, shape ``(n_bars,)``; `day` counts UTC days from the first bar."""
+(BAR_OPEN, BAR_HIGH, BAR_LOW, LAST, ADJUSTED, PAID_OPEN, PAID, TOP, BOTTOM, TOP_ON, BOTTOM_ON, DAY_OF,
+ KNOWN_FROM, INSIDE_FROM) = range(14)  # fmt: skip
+"""Columns of `Market.points`: open, high, low (NaN on lost bars); last known close; the same less the funding
+that one unit has paid since the first bar; what one unit has paid in funding up to the open of a bar, and
+up to its close; greatest and least adjusted close from the start of its block up to a bar, and from a bar
+to the end of its block; UTC days since the first bar; first bar at or after this one that is not lost;
+first column of `Market.inside` that belongs to a bar. The last three also stand behind the last bar."""
 
-    open: np.ndarray
-    high: np.ndarray
+LOWEST, HIGHEST, LEAST, GREATEST = range(4)
+"""Rows of `Market.blocks` and `Market.great`: extremes of low and high, and of the adjusted close."""
+
+(HELD, WEIGHT, NOTIONAL, SUM, SQUARES, BELOW, EARNED, WON_RETURN, LOST_RETURN, P1, P2, P3, P4, P5, P6, CLOSED,
+ WINS, GROSS_WINS, LOSSES, GAINS) = range(20)  # fmt: skip
+SUMS = 20
+"""The first floats of a record are sums that only have to be added up. Bars held; signed notional at entry
+times bars; notional of all fills; sum, sum of squares and sum of squared losses of the inner daily returns
+(of all days but the first and the last); of a closed trade its return, that if it won, that if it lost,
+the powers of gamma (see `metric_kernels.cost_near_zero`), 1 for the trade, 1 if it won, 1 if it won before
+costs, 1 if it lost; number of gains among the inner daily returns."""
+
+M, MAX, MIN, DRAWDOWN, FEES, WON, FORGONE, FREE, FIRST, FINAL, DAYMAX = range(SUMS, 31)
+FLOATS = 32
+"""The other floats: multiplier at the exit; greatest and least mark at a close before it and the deepest
+drawdown among these (NaN: not looked for yet); fees; what a closed trade won or lost; its multiplier at no
+cost, NaN if there is none and 1 while it is open; mark at the end of the first day; multiplier at the exit
+over the mark of the day before; greatest daily mark. Without a daily mark the first two are the multiplier
+and the last is -inf."""
+
+A, H, A2, H2, STOP_REL, ENTRY, EXIT, UNITS, SIZE, PART_PRICE, PART_UNITS, GROSS = range(12)
+"""Colder floats: the mark at the close of bar t is ``A + H * adjusted[t]``, from the partial target on
+``A2 + H2 * adjusted[t]``; stop distance / raw entry; mean fill prices; units per unit of equity; signed
+notional at entry; price and units of the partial target; side x (raw exit / raw entry - 1)."""
+
+(EXIT_BAR, ENTRY_BAR, REASON, BARS, MARK0, MARKS, FALL0, FALLS, DAY, UNSURE, DECISION, SIDE, REVERSES,
+ PART_BAR) = range(14)  # fmt: skip
+"""Integers: exit bar (-1: could not be entered); entry bar; reason; bars held; where its daily marks start
+and how many there are (one per day closed in the market, the exit day not); the same for the losses among
+its inner daily returns; day of the entry; whether another fill assumption may end it otherwise; decision
+bar; side; whether the opposite decision that ended it may open the other side at once; bar of the partial
+target (-1: none)."""
+
+ROOM = 1 << 18
+"""Daily marks kept for reuse; beyond it a memo starts afresh, which bounds the memory of a thread."""
+
+TAG, NEXT = range(2)
+"""What a record was simulated under (-1: nothing), and the place in the union of decisions from which the
+next may be taken; where the trade could not be entered, -1 less that place."""
+
+(TAKER, MAKER, SLIPPAGE, FUNDING, FRACTION, RISK, LEVERAGE, ASSUMPTION, ON_OPPOSITE, MAY_LONG, MAY_SHORT,
+ AT_CLOSE) = range(12)  # fmt: skip
+"""Places in the array of `rules`: the numbers of an `Execution`."""
+
+EXIT_KINDS = ("stop", "target", "trail", "break_even", "partial_target", "partial_fraction", "max_holding")
+STOP_AT, TARGET_AT, TRAIL_AT, BREAK_EVEN_AT, PARTIAL_AT, FRACTION_AT, HOLD_AT, LONG_AT, SHORT_AT = range(9)
+"""Columns of `Exits.row` (and, but for the last two, of `Exits.constant`)."""
+
+
+class Market(NamedTuple):
+    """Columns of one market with the extremes of its blocks.
+
+    Attributes
+    ----------
+    points : float array (n_bars + 1, 16)
+        Everything about one bar, side by side.
+    low, high, adjusted : float arrays (n_bars,)
+        Columns of `points` that are scanned.
+    blocks, great : float arrays (4, n_blocks)
+        Extremes of 32 and of 1,024 bars.
+    daily : float array (n_days,)
+        Adjusted close of the last bar of each UTC day.
+    inside : float array (2, bars of a lower timeframe)
+        Low and high; empty where none was given.
+    """
+
+    points: np.ndarray
     low: np.ndarray
-    close: np.ndarray
-    day: np.ndarray
-    missing: np.ndarray
-    settles_at_open: np.ndarray
-    settles_inside: np.ndarray
+    high: np.ndarray
+    adjusted: np.ndarray
+    blocks: np.ndarray
+    great: np.ndarray
+    daily: np.ndarray
+    inside: np.ndarray
 
 
-class Rules(NamedTuple):
-    """Numbers of an `Execution`, in the form that the kernels read."""
+class Memo(NamedTuple):
+    """Records of simulated trades, by decision.
 
-    taker: float
-    maker: float
-    slippage: float
-    funding: float
-    fraction: float
-    risk: float
-    leverage: float
-    assumption: int
-    on_opposite: int
-    may_long: bool
-    may_short: bool
+    Attributes
+    ----------
+    f : float array (slots, 32)
+    cold : float array (slots, 12)
+    g : int32 array (slots, 14)
+    key : int64 array (slots, 2)
+    marks, falls : float arrays
+        Daily marks and losing daily returns of all trades.
+    used, room : int64 arrays (2,)
+        How much of each is taken, and beyond what to start afresh.
+    """
+
+    f: np.ndarray
+    cold: np.ndarray
+    g: np.ndarray
+    key: np.ndarray
+    marks: np.ndarray
+    falls: np.ndarray
+    used: np.ndarray
+    room: np.ndarray
+
+
+def new_memo(slots: int, days: int, trades: int) -> Memo:
+    """An empty memo of `slots` decisions, over so many days, where a cell takes at most so many trades."""
+    room = ROOM + days + trades
+    return Memo(
+        np.empty((slots, FLOATS)),
+        np.empty((slots, 12)),
+        np.empty((slots, 14), np.int32),
+        np.full((slots, 2), -1),
+        np.empty(room),
+        np.empty(room + 2),
+        np.zeros(2, np.int64),
+        np.full(2, ROOM),
+    )
+
+
+class Work(NamedTuple):
+    """Arrays that one thread works in: losses and returns by day; sums; slot, ratio and stop by trade."""
+
+    losses: np.ndarray
+    returns: np.ndarray
+    sums: np.ndarray
+    taken: np.ndarray
+    ratio: np.ndarray
+    stop_rel: np.ndarray
+
+
+def new_work(days: int, trades: int) -> Work:
+    """Arrays to work in, over so many days, where a cell takes at most so many trades."""
+    taken = np.empty(trades, np.uint64)
+    return Work(np.empty(days + 3), np.empty(days), np.empty(SUMS), taken, np.empty(trades), np.empty(trades))
 
 
 class Exits(NamedTuple):
-    """Exit rules: each a matrix of distinct rows (time last, length n_bars or 1) and a row per exit cell."""
+    """Exit rules of the exit cells.
 
-    stop: np.ndarray
-    stop_row: np.ndarray
-    target: np.ndarray
-    target_row: np.ndarray
-    hold: np.ndarray
-    hold_row: np.ndarray
-    next_long: np.ndarray
-    long_row: np.ndarray
-    next_short: np.ndarray
-    short_row: np.ndarray
+    Attributes
+    ----------
+    constant : float array (exit cells, 7)
+        Values that do not change over time; inf where a rule is absent.
+    row : int64 array (exit cells, 9)
+        Row of `matrix` (of `leave` for the last two) that is read instead, -1 where none is.
+    matrix : float array (distinct rows, n_bars)
+    leave : int32 array (distinct rows, n_bars + 1)
+        First bar at or after each whose close decides to leave; n_bars if there is none.
+    """
+
+    constant: np.ndarray
+    row: np.ndarray
+    matrix: np.ndarray
+    leave: np.ndarray
 
 
 class Rows(NamedTuple):
@@ -87,24 +193,6 @@ class Rows(NamedTuple):
     entries: np.ndarray
 
 
-class Memo(NamedTuple):
-    """Records by slot. ``known[slot]`` is the exit rule a record was simulated under, -1 if none."""
-
-    f: np.ndarray
-    i: np.ndarray
-    known: np.ndarray
-    used: np.ndarray
-
-
-class Work(NamedTuple):
-    """Scratch arrays of one thread: daily returns, the negative ones, price ratios and stops of trades."""
-
-    returns: np.ndarray
-    losses: np.ndarray
-    ratio: np.ndarray
-    stop_rel: np.ndarray
-
-
 class Span(NamedTuple):
     """What annualises and normalises: bars, days, years, days per year, mean daily market return."""
 
@@ -113,6 +201,23 @@ class Span(NamedTuple):
     years: float
     days_per_year: float
     market_mean: float
-    fraction: float
-    risk: float
-    leverage: float
+
+
+class Extra(NamedTuple):
+    """What a sweep measures beside the metrics.
+
+    Attributes
+    ----------
+    assumptions : float array (further fill assumptions,)
+    regime : int64 array (n_bars,) or empty
+        Label of each bar, -1 unknown.
+    regimes : int
+    day_edges, bar_edges : int64 arrays (blocks + 1,) or empty
+        First day and first bar of each block.
+    """
+
+    assumptions: np.ndarray
+    regime: np.ndarray
+    regimes: int
+    day_edges: np.ndarray
+    bar_edges: np.ndarray

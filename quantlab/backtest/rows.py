@@ -1,4 +1,4 @@
-"""From a strategy's `Signals` to what the kernels read: distinct entry rows and distinct exit rules."""
+"""From a strategy's `Signals` to what the kernels read: distinct entry rows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from quantlab.backtest import kernels, record
+from quantlab.backtest import record
 from quantlab.backtest.row_kernels import digest_rows, list_rows
 from quantlab.clauses import AllOf, Clause, row_of, words_of
 from quantlab.clauses.kernels import delay_words
 from quantlab.errors import InputError
 from quantlab.signals import Signals
-
-_EXIT_NAMES = ("stop", "target", "max_holding", "exit_long", "exit_short")
 
 
 @dataclass(frozen=True)
@@ -127,52 +125,12 @@ def _union(codes: np.ndarray, start: np.ndarray, n: int) -> record.Rows:
     )
 
 
-def find_exits(signals: Signals, n: int, k: int, delay: int) -> tuple[record.Exits, tuple[int, ...]]:
-    """The exit rules of every exit cell, and the shape of the exit axes (padded with ones to `k`)."""
-    given = {
-        name: np.asarray(getattr(signals, name)) for name in _EXIT_NAMES if getattr(signals, name) is not None
-    }
-    shape = axes_shape(list(given.values()), k) if given else (1,) * k
-    parts: list[np.ndarray] = []
-    for name in _EXIT_NAMES:
-        flag = name.startswith("exit")
-        value = _checked(name, given[name], flag) if name in given else np.full(1, np.inf)
-        value = value.reshape((1,) * (k + 1 - value.ndim) + value.shape)
-        row = np.arange(int(np.prod(value.shape[:-1]))).reshape(value.shape[:-1])
-        flat = value.reshape(-1, value.shape[-1])
-        if flat.shape[1] not in (1, n):
-            raise InputError(f"`{name}` must have 1 or {n} bars on its last axis, got {flat.shape[1]}.")
-        if flag:
-            flat = _next_exit(flat, n, delay) if name in given else np.zeros((1, 1), np.int32)
-        else:
-            flat = _later(flat, delay)
-        parts += [own(flat), own(np.broadcast_to(row, shape).ravel())]
-    return record.Exits(*parts), shape
-
-
 def own(array: np.ndarray) -> np.ndarray:
     """A contiguous, writable copy: kernels are compiled once for one kind of array."""
     return np.array(array, order="C", copy=True)
 
 
-def _next_exit(flags: np.ndarray, n: int, delay: int) -> np.ndarray:
-    return np.asarray(kernels.next_true(own(_later(np.broadcast_to(flags, (len(flags), n)), delay))))
-
-
-def _checked(name: str, value: np.ndarray, flag: bool) -> np.ndarray:
-    if flag:
-        if value.dtype != np.bool_:
-            raise InputError(f"`{name}` must be boolean, got {value.dtype}: compare before returning.")
-        return value
-    value = value.astype(np.float64)
-    if name != "max_holding":
-        return np.where(np.isfinite(value), value, np.nan)
-    if not (value >= 1).all():
-        raise InputError(f"`max_holding` must be at least 1 bar, got {value.min():g}.")
-    return value
-
-
-def _later(flat: np.ndarray, delay: int) -> np.ndarray:
+def later(flat: np.ndarray, delay: int) -> np.ndarray:
     """`flat` moved `delay` bars later; what was not yet decided is NaN (or False)."""
     if not delay or flat.shape[1] == 1:
         return flat

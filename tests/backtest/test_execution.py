@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pytest
-from generated_markets import Script, at, candles_of, play
+from generated_markets import play
 
-from quantlab.backtest.engine import run_cell
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.sweep import sweep
-from quantlab.errors import InputError, UnknownNameError
+from quantlab.errors import UnknownNameError
 from quantlab.explore.section import _costs
 from quantlab.market.synthetic import garch
 from quantlab.strategies import get
@@ -47,23 +45,3 @@ def test_fills_at_the_close_are_said_to_be_optimistic_wherever_they_are_shown() 
     ]
     assert all("optimistic: filled at the close" in text for text in shown)
     assert "optimistic" in _costs(AT_CLOSE)["fills"]
-
-
-@pytest.mark.parametrize(
-    ("rules", "execution", "named"),
-    [
-        ({"trail": np.ones((1, 4))}, Execution(), "trail"),
-        ({"break_even": np.ones((1, 4))}, Execution(), "break_even"),
-        (
-            {"partial_target": np.ones((1, 4)), "partial_fraction": np.array([0.5])},
-            Execution(),
-            "partial_target",
-        ),
-        ({}, AT_CLOSE, 'fill="close"'),
-    ],
-)
-def test_what_the_kernel_cannot_do_is_refused(rules: Any, execution: Execution, named: str) -> None:
-    candles = candles_of([FLAT] * 4)
-    script = Script(candles.timestamps, long=at(4, 0), **rules)
-    with pytest.raises(InputError, match=f"does not know {named} yet"):
-        run_cell(script.strategy, candles, {}, execution)

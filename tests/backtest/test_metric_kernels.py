@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from quantlab.backtest.metric_kernels import break_even, tail
+from quantlab.backtest.metric_kernels import break_even, cost_near_zero, tail, tail_of_gains
 
 RETURNS = hnp.arrays(np.float64, st.integers(0, 80), elements=st.floats(-0.5, 0.5, width=32))
 TIES = hnp.arrays(np.float64, st.integers(0, 60), elements=st.sampled_from([-0.02, -0.01, 0.0, 0.01]))
@@ -23,21 +23,34 @@ def test_tail_is_the_quantile_of_all_days(active: np.ndarray, idle: int) -> None
     assume(len(active) + idle > 0)
     daily = np.concatenate([active, np.zeros(idle)])
     quantile = np.quantile(daily, 0.05)
-    # the room behind the first `size` values is scratch that must not be read
-    room = np.concatenate([active, [np.nan, -9.0]])
+    # the room behind the first `lost` values is scratch that must not be read
     losses = np.concatenate([active[active < 0], [np.nan, -9.0]])
-    found = tail(room, len(active), losses, len(losses) - 2, len(daily))
+    gains = int((active > 0).sum())
+    *found, settled = tail(losses, len(losses) - 2, gains, len(daily))
+    # gains decide it once they reach down to the quantile or to the return next to it
+    assert settled == (int(0.05 * (len(daily) - 1)) + 1 < len(daily) - gains)
+    if not settled:
+        found = tail_of_gains(daily.copy())
     assert found[0] == pytest.approx(-quantile, rel=1e-15, abs=0)
     assert found[1] == pytest.approx(-daily[daily <= quantile].mean(), rel=1e-13, abs=0)
     assert sorted(losses[:-2]) == sorted(active[active < 0])
 
 
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(hnp.arrays(np.float64, st.integers(1, 90), elements=st.floats(-0.0625, 0.5, width=32)))
+def test_tail_of_gains_is_the_quantile(daily: np.ndarray) -> None:
+    quantile = np.quantile(daily, 0.05)
+    found = tail_of_gains(daily.copy())
+    assert found[0] == pytest.approx(-quantile, rel=1e-15, abs=0)
+    assert found[1] == pytest.approx(-daily[daily <= quantile].mean(), rel=1e-13, abs=1e-300)
+
+
 def test_tail_by_hand() -> None:
-    returns = np.array([-0.03, 0.02, -0.01, 0.05])
-    # 21 days: the 5 % quantile is the second lowest
-    assert tail(returns, 4, returns[returns < 0], 2, 21) == pytest.approx((0.01, 0.02))
+    losses = np.array([-0.03, -0.01])
+    # 21 days, two of them gains: the 5 % quantile is the second lowest
+    assert tail(losses.copy(), 2, 2, 21) == pytest.approx((0.01, 0.02, True))
     # 41 days: the third lowest, a day without a position
-    assert tail(returns, 4, returns[returns < 0], 2, 41) == pytest.approx((0.0, 0.04 / 39))
+    assert tail(losses.copy(), 2, 2, 41) == pytest.approx((0.0, 0.04 / 39, True))
 
 
 def multipliers(
@@ -89,12 +102,33 @@ def test_break_even_is_the_root(
 
 
 def break_even_bps(
-    ratio: np.ndarray, stop: np.ndarray, size: int, f: float, r: float, leverage: float
+    ratio: np.ndarray,
+    stop: np.ndarray,
+    size: int,
+    f: float,
+    r: float,
+    leverage: float,
+    guess: float = math.nan,
 ) -> float:
-    """The kernel, given the sum of logs at no cost that it starts from."""
-    free = multipliers(ratio[:size], stop[:size], f, r, leverage, 0.0)
-    logs = math.fsum(math.log(m) for m in free) if min(free, default=1.0) > 0 else math.nan
-    return break_even(ratio, stop, size, logs, f, r, leverage)
+    return 1e4 * break_even(ratio, stop, size, math.nan, f, r, leverage)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    hnp.arrays(np.float64, st.integers(1, 300), elements=st.floats(0.9, 1.12)),
+    st.integers(0, 2**60 - 1),
+    st.sampled_from([1.0, 0.5, 0.1]),
+)
+def test_cost_near_zero_is_the_root_wherever_it_says_so(q: np.ndarray, sides: int, f: float) -> None:
+    ratio = np.array([v if sides >> (i % 60) & 1 else -v for i, v in enumerate(q)])
+    free = np.array(multipliers(ratio, np.ones(len(q)), f, 0.0, 1.0, 0.0))
+    gamma = f * np.where(ratio > 0, q, 1.0) / free
+    sums = [(gamma**k).sum() for k in range(1, 7)]
+    cost, near = cost_near_zero(np.log(free).sum(), *sums)
+    root = oracle(ratio, np.ones(len(q)), f, 0.0, 1.0)
+    assert near == (abs(root) < 100) or 90 < abs(root) < 700
+    if near:
+        assert 1e4 * cost == pytest.approx(root, rel=1e-9, abs=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +149,7 @@ def test_break_even_by_hand(ratio: list[float], bps: float) -> None:
 
 
 def test_break_even_without_a_trade_is_undefined() -> None:
-    assert math.isnan(break_even(np.empty(0), np.empty(0), 0, 0.0, 1.0, 0.0, 1.0))
+    assert math.isnan(break_even(np.empty(0), np.empty(0), 0, math.nan, 1.0, 0.0, 1.0))
 
 
 def test_break_even_of_thousands_of_trades_does_not_overflow() -> None:

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quantlab.backtest.rows import Entries, find_entries, find_exits
+from quantlab.backtest import record
+from quantlab.backtest.exits import find_exits
+from quantlab.backtest.rows import Entries, find_entries
 from quantlab.clauses import AllOf, Comparison, above, all_of, below, crossed_above, crossed_below
 from quantlab.errors import InputError
 from quantlab.signals import Signals
@@ -141,25 +143,32 @@ def test_exit_rules_are_the_plain_arrays(n: int, axes: list[int], delay: int, se
 
     stop = rng.choice([1.0, 2.5, 0.0, -1.0, np.nan, np.inf], on_some_axes(n))
     target = rng.choice([1.0, 4.0, np.nan], on_some_axes(n)) if rng.random() < 0.7 else None
+    trail = rng.choice([0.5, 3.0, np.nan], on_some_axes(n)) if rng.random() < 0.5 else None
     hold = rng.integers(1, 9, on_some_axes(1)) if rng.random() < 0.7 else None
     leave = rng.random(on_some_axes(n)) < 0.3 if rng.random() < 0.7 else None
-    signals = Signals(long=np.ones(n, bool), stop=stop, target=target, max_holding=hold, exit_short=leave)
+    fields = {"stop": stop, "target": target, "trail": trail, "max_holding": hold, "exit_short": leave}
+    signals = Signals(long=np.ones(n, bool), **fields)
     exits, own = find_exits(signals, n, len(shape), delay)
     index = np.broadcast_to(np.arange(int(np.prod(own))).reshape(own), shape)
     for place in np.ndindex(shape):
         x = int(index[place])
-        found = exits.stop[exits.stop_row[x]], exits.target[exits.target_row[x]]
-        for values, row in ((stop, found[0]), (target, found[1])):
-            assert np.array_equal(
-                np.broadcast_to(row, n), distances(values, shape, place, n, delay), equal_nan=True
-            )
+        for kind, values in (("stop", stop), ("target", target), ("trail", trail)):
+            expected = distances(values, shape, place, n, delay)
+            assert np.array_equal(rule(exits, x, kind, n), expected, equal_nan=True), kind
         holds = np.inf if hold is None else np.broadcast_to(hold, (*shape, 1))[place][0]
-        assert exits.hold[exits.hold_row[x]].tolist() == [holds]
+        assert (rule(exits, x, "max_holding", n) == holds).all()
         if leave is not None:
             flags = np.r_[np.zeros(min(delay, n), bool), np.broadcast_to(leave, (*shape, n))[place]][:n]
             following = [next((s for s in range(t, n) if flags[s]), n) for t in range(n + 1)]
-            assert exits.next_short[exits.short_row[x]].tolist() == following
-        assert exits.next_long.shape == (1, 1)
+            assert exits.leave[exits.row[x, record.SHORT_AT]].tolist() == following
+        assert exits.row[x, record.LONG_AT] == -1
+
+
+def rule(exits: record.Exits, x: int, kind: str, n: int) -> np.ndarray:
+    """One rule of an exit cell on every bar."""
+    column = record.EXIT_KINDS.index(kind)
+    row = exits.row[x, column]
+    return np.full(n, exits.constant[x, column]) if row < 0 else exits.matrix[row]
 
 
 def distances(values: Any, shape: tuple[int, ...], place: tuple[int, ...], n: int, delay: int) -> np.ndarray:

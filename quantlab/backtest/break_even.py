@@ -15,8 +15,9 @@ def break_even_cost_bps(
     """Fee per side [bps] at which the closed trades, re-priced at their raw fills, break even.
 
     Formula: the root c of prod(m_i(c)) = 1, in bps, where m_i is the equity multiplier of closed trade i
-    filled at its raw prices P and q with maker = taker = c, no slippage and no funding. With the notional
-    U = u P (AllIn: f / (1 + c); Risk: min(r P / stop, L / (1 + c))) it is
+    filled at its raw prices P and q (the mean of its exit fills, weighted by their units) with maker =
+    taker = c, no slippage and no funding. With the notional U = u P (AllIn: f / (1 + c); Risk:
+    min(r P / stop, L / (1 + c))) it is
     long: 1 - U (1 + c) + U (q/P) (1 - c); short: 1 + U (1 - c) - U (q/P) (1 + c).
 
     Every m_i falls as c grows, so the root in (-1, 1) where all m_i are positive exists and is the only one:
@@ -27,7 +28,7 @@ def break_even_cost_bps(
     trades : record array of `TRADE_DTYPE`
     execution : Execution
     stop_distances : float array, shape (n_trades,), optional
-        Distance of the stop of each trade in price units; needed for `Risk` sizing.
+        Distance of the stop of each trade at entry in price units; needed for `Risk` sizing.
 
     Returns
     -------

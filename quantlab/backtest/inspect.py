@@ -5,15 +5,18 @@ vectorbt's own stops begin a bar later than ours, so it cannot find our fills fr
 have three (a reversal at the open, then a stop inside the bar), so **every bar becomes three rows**, in the
 order of time:
 
-==========  ====================  =====================  ======================
-row         stamped               may hold               valued at
-==========  ====================  =====================  ======================
-``3b``      open of bar b         an exit at the open    the open
-``3b + 1``  1 ms later            an entry at the open   the open
-``3b + 2``  1 ms before the end   an exit inside the bar  the close
-==========  ====================  =====================  ======================
+==========  ====================  =======================  ==========  ==================================
+row         stamped               may hold                 valued at   with ``fill="close"``
+==========  ====================  =======================  ==========  ==================================
+``3b``      open of bar b         an exit at the open      the open    any exit; valued at the close
+``3b + 1``  1 ms later            an entry at the open     the open    an entry; valued at the close
+``3b + 2``  1 ms before the end   an exit inside the bar   the close   the end of an entry that ruins
+==========  ====================  =======================  ==========  ==================================
 
-On lost bars all three are valued at the last known close. What vectorbt annualises, it annualises over these
+Where a run has partial fills, a row for these comes before each row of exits: five rows a bar, with
+``fill="close"`` four. The last row of a bar is always its close.
+
+On lost bars all rows are valued at the last known close. What vectorbt annualises, it annualises over these
 rows: quote Sharpe and the like from ``run.metrics``.
 
 vectorbt has no funding and no margin. Funding is booked with the exit, as a fixed fee: until then the
@@ -29,15 +32,79 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantlab.backtest.execution import Costs, Execution
-from quantlab.backtest.law import FUNDING_MS
-from quantlab.backtest.trades import OPEN, RUIN, TARGET, Run, closed
+from quantlab.backtest.position import FUNDING_MS
+from quantlab.backtest.trades import OPEN, SIGNAL, STOP, TARGET, TIME, Run, closed, last_fill
 from quantlab.errors import InputError, IntegrityError
 from quantlab.market.candles import Candles
 
 if TYPE_CHECKING:
     import vectorbt
 
-ROWS = 3
+
+@dataclass(frozen=True)
+class Rows:
+    """Which order of a bar goes into which of its rows.
+
+    Parameters
+    ----------
+    names : tuple of str
+        In order of time; those that end in "at open" are stamped and valued at the open, others at the close.
+    """
+
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, run: Run) -> Rows:
+        """The rows that the orders of a run need."""
+        partial = (run.trades["partial_bar"] >= 0).any()
+        if run.execution.fill == "close":
+            return cls(("partial", "exit", "entry", "ruin") if partial else ("exit", "entry", "ruin"))
+        if partial:
+            return cls(("partial at open", "exit at open", "entry at open", "partial", "exit"))
+        return cls(("exit at open", "entry at open", "exit"))
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def values(self, prices: _Prices) -> np.ndarray:
+        """Price at which each row is valued, shape (n_bars * rows,)."""
+        columns = [prices.open if name.endswith("at open") else prices.close for name in self.names]
+        return np.column_stack(columns).ravel()
+
+    def stamps(self, candles: Candles) -> np.ndarray:
+        """Time of each row, epoch ms, shape (n_bars * rows,)."""
+        early = sum(name.endswith("at open") for name in self.names)
+        offsets = [i if i < early else candles.step_ms + i - len(self) for i in range(len(self))]
+        return np.asarray((candles.timestamps[:, None] + np.array(offsets)).ravel())
+
+    def entries(self, trades: np.ndarray) -> np.ndarray:
+        """Row of each trade's entry."""
+        place = [i for i, name in enumerate(self.names) if name.startswith("entry")]
+        return len(self) * trades["entry_bar"] + place[0]
+
+    def exits(self, trades: np.ndarray) -> np.ndarray:
+        """Row of each closed trade's last fill."""
+        if "ruin" in self.names:
+            ruined = trades["exit_bar"] == trades["entry_bar"]
+            place = np.where(ruined, self.names.index("ruin"), self.names.index("exit"))
+        else:
+            place = np.where(
+                _left_at_open(trades), self.names.index("exit at open"), self.names.index("exit")
+            )
+        return np.asarray(len(self) * trades["exit_bar"] + place)
+
+    def partials(self, trades: np.ndarray) -> np.ndarray:
+        """Row of each partial fill."""
+        place = np.full(len(trades), self.names.index("partial"))
+        if "partial at open" in self.names:
+            together = _left_at_open(trades) & (trades["partial_bar"] == trades["exit_bar"])
+            place[together] = self.names.index("partial at open")
+        return np.asarray(len(self) * trades["partial_bar"] + place)
+
+
+def _left_at_open(trades: np.ndarray) -> np.ndarray:
+    """Whether a trade entered at an open ended at one."""
+    return (trades["reason"] != OPEN) & (trades["bars_held"] == trades["exit_bar"] - trades["entry_bar"])
 
 
 def portfolio(
@@ -58,7 +125,7 @@ def portfolio(
     Returns
     -------
     vectorbt.Portfolio
-        Three rows a bar, tz-naive UTC index; ``init_cash`` is `capital` plus the reserve.
+        Three rows a bar or more, tz-naive UTC index; ``init_cash`` is `capital` plus the reserve.
 
     Raises
     ------
@@ -72,13 +139,11 @@ def portfolio(
 
     execution = execution or run.execution
     _check_length(run, candles)
-    prices = _Prices.of(candles)
-    stamps = candles.timestamps[:, None] + np.array([0, 1, candles.step_ms - 1])
-    index = pd.DatetimeIndex(stamps.ravel().astype("datetime64[ms]"), name="timestamp")
-    values = np.column_stack([prices.open, prices.open, prices.close]).ravel()
+    prices, rows = _Prices.of(candles), Rows.of(run)
+    index = pd.DatetimeIndex(rows.stamps(candles).astype("datetime64[ms]"), name="timestamp")
     return Portfolio.from_orders(
-        pd.Series(values, index, name=f"{run.strategy} {candles.symbol}"),
-        **_orders(run.trades, prices, execution.costs, capital, values.size),
+        pd.Series(rows.values(prices), index, name=f"{run.strategy} {candles.symbol}"),
+        **_orders(run, rows, prices, execution.costs, capital),
         init_cash=capital * (1.0 + reserve(run, execution.costs)),
         direction="both",
         slippage=0.0,
@@ -86,7 +151,7 @@ def portfolio(
         lock_cash=False,
         allow_partial=False,
         raise_reject=True,
-        freq=pd.Timedelta(candles.step_ms / ROWS, unit="ms"),
+        freq=pd.Timedelta(candles.step_ms / len(rows), unit="ms"),
     )
 
 
@@ -111,14 +176,14 @@ def check(run: Run, candles: Candles, execution: Execution | None = None) -> dic
     execution = execution or run.execution
     capital = 100.0
     booked = portfolio(run, candles, execution, capital=capital)
-    records = np.sort(booked.trades.values, order="entry_idx")
+    records = np.sort(booked.positions.values, order="entry_idx")
     if len(records) != len(run.trades):
         raise IntegrityError(
             f"vectorbt must book every trade of the run, but books {len(records)} of {len(run.trades)}: "
             f"the fills contradict each other."
         )
-    accrued = accrued_funding(run, candles, execution.costs)
-    equity = booked.value().to_numpy()[ROWS - 1 :: ROWS] / capital - reserve(run, execution.costs) - accrued
+    accrued, rows = accrued_funding(run, candles, execution.costs), len(Rows.of(run))
+    equity = booked.value().to_numpy()[rows - 1 :: rows] / capital - reserve(run, execution.costs) - accrued
     still_open = run.trades["reason"] == OPEN
     profit = records["pnl"] / capital - np.where(still_open, accrued[-1], 0.0)
     total = booked.total_profit() / capital - accrued[-1]
@@ -184,31 +249,40 @@ class _Prices:
 
 def _funding(trade: Any, prices: _Prices, costs: Costs) -> np.ndarray:
     """What the position paid on each bar from its entry to its exit, in units of initial equity."""
-    held = slice(trade["entry_bar"], trade["exit_bar"] + 1)
-    at_open = prices.due_at_open[held] * prices.open[held]
-    inside = prices.due_inside[held] * prices.close[held]
+    bars = np.arange(trade["entry_bar"], trade["exit_bar"] + 1)
+    part = trade["partial_units"]
+    at_open = prices.due_at_open[bars] * prices.open[bars]
+    at_open *= trade["units"] - part * (bars > trade["partial_bar"])
+    inside = prices.due_inside[bars] * prices.close[bars]
+    inside *= trade["units"] - part * (bars >= trade["partial_bar"])
     at_open[0] = 0.0
-    if trade["reason"] not in (OPEN, RUIN):
+    at_close = trade["entry_bar"] == trade["decision_bar"]
+    if at_close:
+        inside[0] = 0.0
+    if trade["reason"] in (STOP, TARGET) or (trade["reason"] in (TIME, SIGNAL) and not at_close):
         inside[-1] = 0.0
-    return trade["side"] * costs.funding_8h * trade["units"] * (at_open + inside)
+    return trade["side"] * costs.funding_8h * (at_open + inside)
 
 
-def _orders(
-    trades: np.ndarray, prices: _Prices, costs: Costs, capital: float, n_rows: int
-) -> dict[str, np.ndarray]:
+def _orders(run: Run, rows: Rows, prices: _Prices, costs: Costs, capital: float) -> dict[str, np.ndarray]:
     """Size, price and fees of the order in each row; a size of NaN is no order."""
-    size, price, fees, fixed_fees = np.full((4, n_rows), np.nan)
+    size, price, fees, fixed_fees = np.full((4, len(rows) * len(run.equity)), np.nan)
     fees[:], fixed_fees[:] = costs.taker, 0.0
-    entries = ROWS * trades["entry_bar"] + 1
+    trades, done, cut = run.trades, closed(run.trades), run.trades[run.trades["partial_bar"] >= 0]
+    entries = rows.entries(trades)
     size[entries] = trades["side"] * trades["units"] * capital
     price[entries] = trades["entry_price"]
-    done = closed(trades)
-    at_open = done["bars_held"] == done["exit_bar"] - done["entry_bar"]
-    exits = ROWS * done["exit_bar"] + np.where(at_open, 0, ROWS - 1)
-    size[exits] = -done["side"] * done["units"] * capital
-    price[exits] = done["exit_price"]
+    exits = rows.exits(done)
+    size[exits] = -size[rows.entries(done)]
+    price[exits] = last_fill(done)
     fees[exits] = np.where(done["reason"] == TARGET, costs.maker, costs.taker)
     fixed_fees[exits] = [capital * _funding(trade, prices, costs).sum() for trade in done]
+    if len(cut):
+        partials = rows.partials(cut)
+        size[partials] = -cut["side"] * cut["partial_units"] * capital
+        price[partials], fees[partials] = cut["partial_price"], costs.maker
+        both = cut["reason"] != OPEN
+        size[rows.exits(cut[both])] -= size[partials[both]]  # to the last bit what is left
     return {"size": size, "price": price, "fees": fees, "fixed_fees": fixed_fees}
 
 

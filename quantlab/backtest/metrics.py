@@ -17,7 +17,7 @@ import numpy as np
 from quantlab.backtest import daily as days
 from quantlab.backtest.break_even import break_even_cost_bps
 from quantlab.backtest.execution import Execution
-from quantlab.backtest.trades import closed
+from quantlab.backtest.trades import OPEN, bars_after_partial, closed, partial_notional
 from quantlab.errors import UnknownNameError
 from quantlab.market.candles import Candles
 
@@ -247,12 +247,13 @@ def exposure(trades: np.ndarray, n_bars: int) -> float:
 def turnover(trades: np.ndarray, years: float) -> float:
     """How often equity changes hands [times equity per year]. Never NaN.
 
-    Sum over fills of notional / equity at entry / years; an open trade counts its entry only.
+    Sum over fills of notional / equity at entry / years; of an open trade its entry and its partial fill.
     """
-    done = closed(trades)
-    entries = trades["units"] * trades["entry_price"] / trades["equity_before"]
-    exits = done["units"] * done["exit_price"] / done["equity_before"]
-    return float((entries.sum() + exits.sum()) / years)
+    sold = np.where(
+        trades["reason"] == OPEN, partial_notional(trades), trades["units"] * trades["exit_price"]
+    )
+    notional = trades["units"] * trades["entry_price"] + sold
+    return float((notional / trades["equity_before"]).sum() / years)
 
 
 def fees_paid(trades: np.ndarray) -> float:
@@ -290,9 +291,14 @@ def timing_t(daily: np.ndarray, market_daily: np.ndarray, mean_position: float) 
 
 
 def mean_position(trades: np.ndarray, n_bars: int) -> float:
-    """Mean signed notional at entry over equity at entry, over all bars; an open trade included."""
+    """Mean signed notional at entry over equity at entry, over all bars; an open trade included.
+
+    After the bar of a partial fill only the part that is left counts.
+    """
     notional = trades["units"] * trades["entry_price"] / trades["equity_before"]
-    return float((trades["side"] * notional * trades["bars_held"]).sum() / n_bars)
+    closed_part = trades["partial_units"] / trades["units"]
+    bars = trades["bars_held"] - closed_part * bars_after_partial(trades)
+    return float((trades["side"] * notional * bars).sum() / n_bars)
 
 
 def _ratio(numerator: float, denominator: float) -> float:

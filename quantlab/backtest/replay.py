@@ -14,12 +14,16 @@ import numpy as np
 
 from quantlab.backtest import daily, metrics
 from quantlab.backtest.execution import Execution, Risk
-from quantlab.backtest.law import Bar, Decision, Trader
+from quantlab.backtest.intrabar import check_intrabar
+from quantlab.backtest.law import Trader
+from quantlab.backtest.position import Bar, Decision, ExitRules
 from quantlab.backtest.trades import TRADE_DTYPE, Run, exposure_by_bar
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.signals import Clause, Signals, Strategy, find_strategy
 from quantlab.space import Params
+
+_RULES = ("stop", "target", "trail", "break_even", "partial_target", "partial_fraction")
 
 
 def replay(
@@ -30,6 +34,7 @@ def replay(
     *,
     start: int = 0,
     live_window: int | None = None,
+    intrabar: Candles | None = None,
 ) -> Run:
     """Backtest one cell, bar by bar.
 
@@ -47,6 +52,9 @@ def replay(
         Recompute the signals at every bar from the last `live_window` bars up to it, as live trading would,
         and use only their last column. Equality with the default proves that the strategy neither looks
         ahead nor needs a longer warm-up; ``len(candles)`` is the whole past. Slow: one evaluation a bar.
+    intrabar : Candles, optional
+        The same market in a lower timeframe. Where stop and targets lie inside the same bar, its lower bars
+        decide which was touched first; the fill assumption, where they cannot tell.
 
     Returns
     -------
@@ -56,7 +64,8 @@ def replay(
     ------
     InputError
         An unknown or impossible parameter, a cell that breaks a constraint, `Risk` sizing without a stop,
-        a holding limit below a bar or changing over time, or `start` or `live_window` out of range.
+        a holding limit below a bar or changing over time, `start` or `live_window` out of range, or
+        `intrabar` of another market, of a timeframe that does not fit, or of another time.
     """
     strategy, execution = find_strategy(strategy), execution or Execution()
     _check_range("start", start, 0, len(candles))
@@ -69,19 +78,34 @@ def replay(
         decide = _live_decider(strategy, candles, point, live_window)
     trader = Trader(execution, signals.on_opposite, _holding_limit(signals, strategy.name), start)
     equity = np.empty(len(candles))
-    for bar in bars(candles):
+    for bar in bars(candles, intrabar):
         trader.on_bar(bar)
         trader.on_close(bar, decide(bar.index))
         equity[bar.index] = trader.value
-    return _run(strategy, cell, execution, candles, trader, equity, _stops(signals, len(candles)))
+    return _run(strategy, cell, execution, candles, trader, equity, _first_stops(signals, len(candles)))
 
 
-def bars(candles: Candles) -> Iterator[Bar]:
-    """The candles one at a time."""
+def bars(candles: Candles, intrabar: Candles | None = None) -> Iterator[Bar]:
+    """The candles one at a time, each with the bars of `intrabar` that lie in it.
+
+    Raises
+    ------
+    InputError
+        `intrabar` is of another market, of a timeframe that does not fit, or of another time.
+    """
+    if intrabar is not None:
+        check_intrabar(candles, intrabar)
+    lower = iter(()) if intrabar is None else bars(intrabar)
+    waiting = next(lower, None)
     columns = (candles.timestamps, candles.open, candles.high, candles.low, candles.close, candles.missing)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     for index, (time_ms, open_, high, low, close, missing) in enumerate(rows):
-        yield Bar(index, time_ms, candles.step_ms, open_, high, low, close, missing)
+        inner: list[Bar] = []
+        while waiting is not None and waiting.time_ms < time_ms + candles.step_ms:
+            if waiting.time_ms >= time_ms:
+                inner.append(waiting)
+            waiting = next(lower, None)
+        yield Bar(index, time_ms, candles.step_ms, open_, high, low, close, missing, tuple(inner))
 
 
 def _single_point(strategy: Strategy, params: Mapping[str, Any]) -> tuple[dict[str, Any], Params]:
@@ -101,12 +125,10 @@ def _check_range(name: str, value: int, low: int, high: int) -> None:
 
 
 def _check_signals(signals: Signals, name: str, execution: Execution) -> None:
-    new = [rule for rule in ("trail", "break_even", "partial_target") if getattr(signals, rule) is not None]
-    if new or execution.fill == "close":
-        raise InputError(f"the replay does not know {', '.join(new) or 'a fill at the close'} yet.")
-    if isinstance(execution.sizing, Risk) and signals.stop is None:
+    if isinstance(execution.sizing, Risk) and signals.stop is None and signals.trail is None:
         raise InputError(
-            f"Risk sizing needs a stop distance, but {name} gives none: use AllIn, or add a stop."
+            f"Risk sizing needs a stop distance, but {name} has neither stop nor trail: use AllIn, or add "
+            "one of them."
         )
 
 
@@ -132,13 +154,12 @@ def _row(array: np.ndarray | Clause | None, n_bars: int) -> list[Any] | None:
 def _decider(signals: Signals, n_bars: int) -> Callable[[int], Decision]:
     """The decision of each bar out of whole arrays; `on_close` takes the delay from there."""
     flags = [_row(a, n_bars) for a in (signals.long, signals.short, signals.exit_long, signals.exit_short)]
-    distances = [_row(a, n_bars) for a in (signals.stop, signals.target)]
+    rules = {name: row for name in _RULES if (row := _row(getattr(signals, name), n_bars)) is not None}
 
     def decide(bar: int) -> Decision:
-        return Decision(
-            *(row is not None and bool(row[bar]) for row in flags),
-            *(None if row is None else float(row[bar]) for row in distances),
-        )
+        long, short, exit_long, exit_short = (row is not None and bool(row[bar]) for row in flags)
+        here = ExitRules(**{name: float(row[bar]) for name, row in rules.items()})
+        return Decision(long, short, exit_long, exit_short, here)
 
     return decide
 
@@ -155,9 +176,10 @@ def _live_decider(
     return decide
 
 
-def _stops(signals: Signals, n_bars: int) -> np.ndarray | None:
-    row = _row(signals.stop, n_bars)
-    return None if row is None else np.asarray(row, np.float64)
+def _first_stops(signals: Signals, n_bars: int) -> np.ndarray | None:
+    """Distance of the stop at entry, by decision bar: the tighter of `stop` and `trail`."""
+    rows = [row for a in (signals.stop, signals.trail) if (row := _row(a, n_bars)) is not None]
+    return np.min(np.asarray(rows, np.float64), axis=0) if rows else None
 
 
 def _run(

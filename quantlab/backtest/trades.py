@@ -28,8 +28,8 @@ TRADE_DTYPE = np.dtype(
         ("side", np.int8),  # +1 long, -1 short
         ("reason", np.int8),  # index into REASONS
         ("entry_price", np.float64),  # slippage included
-        ("exit_price", np.float64),  # slippage included; last known close for an open trade
-        ("units", np.float64),  # quantity held, for an initial equity of 1
+        ("exit_price", np.float64),  # slippage included; what is still open at the last known close
+        ("units", np.float64),  # quantity entered with, for an initial equity of 1
         ("equity_before", np.float64),  # equity at entry, initial equity = 1
         ("profit", np.float64),  # change of equity, all costs included, initial equity = 1
         ("trade_return", np.float64),  # profit / equity_before
@@ -41,6 +41,9 @@ TRADE_DTYPE = np.dtype(
         ("partial_units", np.float64),  # how many of the units it closed; 0: none
     ]
 )
+"""One row a trade, with a partial fill too. Its exit price, raw or not, is then the mean of its fills,
+weighted by their units (the rest of an open trade at the last known close); fees are those of all fills; the
+reason is that of the last one."""
 
 _HEADLINE = (
     "net_profit",
@@ -70,7 +73,8 @@ class Run:
     equity : float array, shape (n_bars,)
         Marked at the close of each bar; 1 before the first fill.
     exposure : float array, shape (n_bars,)
-        Signed notional at entry as a fraction of equity at entry, on the bars counted by ``bars_held``.
+        Signed notional at entry as a fraction of equity at entry, on the bars counted by ``bars_held``,
+        see `exposure_by_bar`.
     daily : float array, shape (n_days,)
         Equity returns per UTC day.
     market_daily : float array, shape (n_days,)
@@ -150,6 +154,8 @@ def closed(trades: np.ndarray) -> np.ndarray:
 def exposure_by_bar(trades: np.ndarray, n_bars: int) -> np.ndarray:
     """Signed notional at entry over equity at entry, on every bar that ``bars_held`` counts, else 0.
 
+    After the bar of a partial fill only the part that is left counts.
+
     Parameters
     ----------
     trades : record array of `TRADE_DTYPE`
@@ -162,5 +168,59 @@ def exposure_by_bar(trades: np.ndarray, n_bars: int) -> np.ndarray:
     exposure = np.zeros(n_bars)
     for trade in trades:
         fraction = trade["side"] * (trade["units"] / trade["equity_before"]) * trade["entry_price"]
-        exposure[trade["entry_bar"] : trade["entry_bar"] + trade["bars_held"]] = fraction
+        end = first_bar_held(trade) + trade["bars_held"]
+        exposure[first_bar_held(trade) : end] = fraction
+        exposure[end - bars_after_partial(trade) : end] *= 1.0 - trade["partial_units"] / trade["units"]
     return exposure
+
+
+def first_bar_held(trades: np.ndarray) -> np.ndarray:
+    """First bar of exposure of each trade: its entry bar, or the next one if it was entered at the close.
+
+    Parameters
+    ----------
+    trades : record array of `TRADE_DTYPE`
+    """
+    return trades["entry_bar"] + (trades["entry_bar"] == trades["decision_bar"])
+
+
+def bars_after_partial(trades: np.ndarray) -> np.ndarray:
+    """How many of the bars held came after the bar of the partial fill; 0 without one.
+
+    Parameters
+    ----------
+    trades : record array of `TRADE_DTYPE`
+    """
+    after = first_bar_held(trades) + trades["bars_held"] - 1 - trades["partial_bar"]
+    return np.where(trades["partial_bar"] >= 0, np.maximum(after, 0), 0)
+
+
+def last_fill(trades: np.ndarray) -> np.ndarray:
+    """Price of the last fill of each trade, slippage included; of an open one the last known close.
+
+    Parameters
+    ----------
+    trades : record array of `TRADE_DTYPE`
+    """
+    left = trades["units"] - trades["partial_units"]
+    return np.where(trades["partial_bar"] >= 0, notional_left(trades) / left, trades["exit_price"])
+
+
+def notional_left(trades: np.ndarray) -> np.ndarray:
+    """What is not closed by the partial target, at the exit price of each trade [initial equity = 1].
+
+    Parameters
+    ----------
+    trades : record array of `TRADE_DTYPE`
+    """
+    return trades["units"] * trades["exit_price"] - partial_notional(trades)
+
+
+def partial_notional(trades: np.ndarray) -> np.ndarray:
+    """Notional of the partial fill of each trade, 0 without one [initial equity = 1].
+
+    Parameters
+    ----------
+    trades : record array of `TRADE_DTYPE`
+    """
+    return np.where(trades["partial_bar"] >= 0, trades["partial_units"] * trades["partial_price"], 0.0)

@@ -11,7 +11,7 @@ from quantlab.backtest.execution import AllIn, Execution
 from quantlab.backtest.trades import Run
 from quantlab.configuration import live_contract
 from quantlab.configuration.nulls import stated
-from quantlab.errors import UnknownNameError
+from quantlab.errors import ConfigurationError, UnknownNameError
 from quantlab.market.candles import FLAT, MISSING, NO_TRADE, SUSPICIOUS, Candles
 from quantlab.signals import Signals, Strategy
 
@@ -25,6 +25,7 @@ CIRCUIT_BREAKERS: dict[str, float] = {
     "regime_break_threshold": 0.3,
 }
 
+_UNSAID = ("trail", "break_even", "partial_target")
 _NOT_IN_CANDLES = "candles do not tell; ask the exchange's list of markets"
 _MARKET_FACTS = ("market_type", "exchange_symbol", "tick_size", "lot_size", "least_notional")
 _ORDERS_PER_BAR = 6  # an exit and an entry, two new protective orders, two old ones cancelled
@@ -68,7 +69,18 @@ def execution(rules: Execution, signals: Signals, warmup_bars: int) -> dict[str,
         Of the chosen cell: which exits it has at all.
     warmup_bars : int
         Bars of history that a decision needs.
+
+    Raises
+    ------
+    ConfigurationError
+        An exit rule that a V3 document has no words for.
     """
+    unsaid = [name for name in _UNSAID if getattr(signals, name) is not None]
+    if unsaid:
+        raise ConfigurationError(
+            f"a V3 configuration states stop, target, holding limit and signals, got a strategy with "
+            f"{', '.join(unsaid)}: a bot would not know the rule, so it cannot be exported."
+        )
     by_signal = not (
         signals.exit_long is None and signals.exit_short is None and signals.on_opposite == "ignore"
     )

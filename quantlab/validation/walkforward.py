@@ -18,7 +18,7 @@ from quantlab.backtest.daily import DAY_MS, day_numbers, market_returns
 from quantlab.backtest.engine import run_cell
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.surface import Cell, Surface
-from quantlab.backtest.trades import OPEN, Run
+from quantlab.backtest.trades import OPEN, Run, notional_left
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
 from quantlab.validation.splits import Split
@@ -271,7 +271,7 @@ def _after_closing(run: Run) -> float:
     trade, costs = run.trades[-1], run.execution.costs
     side, slip = float(trade["side"]), costs.slippage_bps / 1e4
     lost = side * (1.0 - (1.0 - side * slip) * (1.0 - side * costs.taker))
-    return 1.0 - float(trade["units"] * trade["exit_price"]) * lost / float(run.equity[-1])
+    return 1.0 - float(notional_left(trade)) * lost / float(run.equity[-1])
 
 
 def _row(candles: Candles, split: Split, cell: Cell | None, window: Window, days_per_year: float) -> Fold:

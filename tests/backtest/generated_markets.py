@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 import hypothesis.extra.numpy as hnp
@@ -97,6 +98,10 @@ def at(n: int, bars: int | list[int] | None) -> np.ndarray | None:
     return row
 
 
+def always(n: int, value: Any) -> np.ndarray | None:
+    return None if value is None else np.broadcast_to(np.asarray(value, float), (1, n))
+
+
 def play(
     rows: list[tuple | None],
     *,
@@ -104,6 +109,9 @@ def play(
     short: Any = None,
     stop: Any = None,
     target: Any = None,
+    trail: float | None = None,
+    break_even: float | None = None,
+    partial: tuple[float, float] | None = None,
     hold: int | None = None,
     exit_long: Any = None,
     exit_short: Any = None,
@@ -111,22 +119,30 @@ def play(
     timeframe: str = "1h",
     start_ms: int = HOUR_MS,
     start: int = 0,
+    inner: list[tuple | None] | None = None,
     **execution: Any,
 ) -> Run:
+    """Replay a market written by hand; `partial` is (distance, fraction), `inner` its quarters of an hour."""
     n = len(rows)
     candles = candles_of(rows, timeframe, start_ms)
     script = Script(
         candles.timestamps,
         long=at(n, long),
         short=at(n, short),
-        stop=None if stop is None else np.broadcast_to(np.asarray(stop, float), (1, n)),
-        target=None if target is None else np.broadcast_to(np.asarray(target, float), (1, n)),
+        stop=always(n, stop),
+        target=always(n, target),
+        trail=always(n, trail),
+        break_even=always(n, break_even),
+        partial_target=None if partial is None else always(n, partial[0]),
+        partial_fraction=None if partial is None else np.array([partial[1]]),
         max_holding=None if hold is None else np.array([hold]),
         exit_long=at(n, exit_long),
         exit_short=at(n, exit_short),
         on_opposite=on_opposite,
     )
-    return replay(script.strategy, candles, {}, Execution(**{"costs": FREE, **execution}), start=start)
+    rules = Execution(**{"costs": FREE, **execution})
+    lower = None if inner is None else candles_of(inner, "15m", start_ms)
+    return replay(script.strategy, candles, {}, rules, start=start, intrabar=lower)
 
 
 def fills(run: Run) -> list[tuple[int, int, int, int, float, float]]:
@@ -177,8 +193,43 @@ def markets(draw: st.DrawFn, min_bars: int = 2, max_bars: int = 48) -> Candles:
 
 
 @st.composite
-def scripts(draw: st.DrawFn, candles: Candles, entry_rows: int = 1, exit_rows: int = 1) -> Script:
-    """Arbitrary signals for some candles; every array may be absent."""
+def inner_candles(draw: st.DrawFn, candles: Candles) -> Candles:
+    """Candles of a lower timeframe whose bars make up these; some are lost, the end may be uncovered."""
+    shorter = [name for name, step in TIMEFRAMES.items() if candles.step_ms % step == 0]
+    timeframe = draw(st.sampled_from(shorter[-3:]))
+    step, rng = TIMEFRAMES[timeframe], np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    k = candles.step_ms // step
+    rows = np.concatenate([_inner_rows(bar, k, rng) for bar in _prices(candles)])
+    rows[1:][rng.random(len(rows) - 1) < draw(st.sampled_from([0.0, 0.2, 0.5]))] = np.nan
+    rows = rows[: max(2, len(rows) - draw(st.integers(0, len(rows) // 2)))]
+    timestamps = candles.first_ms + np.arange(len(rows)) * step
+    volume = np.where(np.isnan(rows[:, 0]), np.nan, 1.0)
+    return Candles.from_arrays("test", "BTC/USD", timeframe, timestamps, *rows.T, volume)
+
+
+def _prices(candles: Candles) -> np.ndarray:
+    return np.column_stack([candles.open, candles.high, candles.low, candles.close])
+
+
+def _inner_rows(bar: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+    """Prices of `k` bars that together are `bar`: they walk from its open to its close within its range."""
+    open_, high, low, close = bar
+    closes = np.append(rng.choice([low, open_, close, high], k - 1), close)
+    opens = np.append(open_, closes[:-1])
+    highs, lows = np.maximum(opens, closes), np.minimum(opens, closes)
+    highs[rng.integers(k)], lows[rng.integers(k)] = high, low
+    return np.column_stack([opens, highs, lows, closes])
+
+
+@st.composite
+def scripts(
+    draw: st.DrawFn,
+    candles: Candles,
+    entry_rows: int = 1,
+    exit_rows: int = 1,
+    rules: Collection[str] = (),
+) -> Script:
+    """Arbitrary signals for some candles; every array may be absent, but for the exit `rules`."""
     n = len(candles)
     tick = 0.5
 
@@ -198,13 +249,21 @@ def scripts(draw: st.DrawFn, candles: Candles, entry_rows: int = 1, exit_rows: i
     def maybe(build: Any, *args: Any) -> np.ndarray | None:
         return build(*args) if draw(st.booleans()) else None
 
-    limits = st.integers(1, 12)
+    def fractions() -> np.ndarray:
+        elements = st.sampled_from([0.5, 0.25, 0.9, 0.01])
+        return draw(hnp.arrays(np.float64, exit_rows, elements=elements, fill=st.nothing()))
+
+    limits, both = st.integers(1, 12), "intrabar" in rules
     return Script(
         candles.timestamps,
         long=flags(entry_rows, draw(st.booleans())),
         short=maybe(flags, entry_rows, True),
-        stop=maybe(distances, exit_rows),
-        target=maybe(distances, exit_rows),
+        stop=distances(exit_rows) if both else maybe(distances, exit_rows),
+        target=distances(exit_rows) if both else maybe(distances, exit_rows),
+        trail=distances(exit_rows) if "trail" in rules else None,
+        break_even=distances(exit_rows) if "break_even" in rules else None,
+        partial_target=distances(exit_rows) if "partial" in rules else None,
+        partial_fraction=fractions() if "partial" in rules else None,
         max_holding=maybe(lambda: draw(hnp.arrays(np.int64, exit_rows, elements=limits))),
         exit_long=maybe(flags, exit_rows, False),
         exit_short=maybe(flags, exit_rows, False),
@@ -223,8 +282,8 @@ def costs(draw: st.DrawFn) -> Costs:
 
 
 @st.composite
-def executions(draw: st.DrawFn, risk: bool = True) -> Execution:
-    """Every rule of execution; `risk` allows sizing by risk, which needs a stop."""
+def executions(draw: st.DrawFn, risk: bool = True, fill: str = "open") -> Execution:
+    """Every rule of execution; `risk` allows sizing by risk, which needs a stop or a trail."""
     fractions = st.sampled_from([1.0, 0.5, 0.3]).map(AllIn)
     risks = st.builds(Risk, st.sampled_from([0.01, 0.1, 0.5]), st.sampled_from([1.0, 3.0, 10.0]))
     return Execution(
@@ -234,6 +293,7 @@ def executions(draw: st.DrawFn, risk: bool = True) -> Execution:
         delay_bars=draw(st.sampled_from([0, 0, 1, 3])),
         sizing=draw(fractions | risks if risk else fractions),
         days_per_year=draw(st.sampled_from([365.0, 252.0])),
+        fill=fill,
     )
 
 
@@ -243,3 +303,48 @@ def backtests(draw: st.DrawFn, entry_rows: int = 1, exit_rows: int = 1) -> tuple
     candles = draw(markets())
     script = draw(scripts(candles, entry_rows, exit_rows))
     return candles, script, draw(executions(risk=script.stop is not None))
+
+
+RULES = ("close", "trail", "break_even", "partial", "intrabar")
+"""Rules of a `Case` that may be left out: fills at the close, three exit rules, a lower timeframe."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Candles, signals, an execution and perhaps lower candles that fit each other."""
+
+    candles: Candles
+    script: Script
+    execution: Execution
+    intrabar: Candles | None = None
+    start: int = 0
+
+    def replay(self, **options: Any) -> Run:
+        """The plain replay of its first cell."""
+        options = {"start": self.start, "intrabar": self.intrabar, **options}
+        return replay(self.script.strategy, self.candles, {}, self.execution, **options)
+
+    def but(self, **changes: Any) -> Case:
+        """The same with other fields: of the case, else of its script, else of its execution."""
+        whole = {name: changes.pop(name) for name in tuple(changes) if name in self.__dataclass_fields__}
+        drawn = {name: changes.pop(name) for name in tuple(changes) if name in Script.__dataclass_fields__}
+        execution = replace(self.execution, **changes)
+        return replace(self, **{"script": replace(self.script, **drawn), "execution": execution} | whole)
+
+
+@st.composite
+def cases(
+    draw: st.DrawFn,
+    rules: Collection[str] = RULES,
+    always: Collection[str] = (),
+    entry_rows: int = 1,
+    exit_rows: int = 1,
+) -> Case:
+    """A case under any of the `rules` (none, one alone, some together) and under all of `always`."""
+    chosen = {*always, *(draw(st.sets(st.sampled_from(sorted(rules)))) if rules else ())}
+    candles = draw(markets())
+    script = draw(scripts(candles, entry_rows, exit_rows, chosen))
+    risk = script.stop is not None or script.trail is not None
+    execution = draw(executions(risk, "close" if "close" in chosen else "open"))
+    intrabar = draw(inner_candles(candles)) if "intrabar" in chosen else None
+    return Case(candles, script, execution, intrabar, draw(st.sampled_from([0, 0, 0, len(candles) // 2])))

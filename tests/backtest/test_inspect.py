@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
-from generated_markets import FREE, Script, backtests, candles_of
+from generated_markets import FREE, Case, Script, candles_of, cases
 from hypothesis import HealthCheck, given, settings
 
 from quantlab.backtest.execution import Costs, Execution, Risk
@@ -102,11 +101,57 @@ def test_a_doctored_run_is_noticed() -> None:
         check(replace(run, trades=np.concatenate([run.trades, run.trades])), candles)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(backtests())
-def test_vectorbt_books_every_generated_run_alike(backtest: Any) -> None:
-    candles, script, execution = backtest
+def test_partial_fills_have_rows_of_their_own() -> None:
+    # bar 2 opens beyond both targets, bar 4 reaches the partial target inside and then the stop
+    rows = [FLAT, FLAT, (112, 113, 111, 112), FLAT, (100, 106, 94, 100), FLAT]
+    candles = candles_of(rows)
+    script = Script(
+        candles.timestamps,
+        **sides(6, [0, 2], []),
+        stop=np.full((1, 6), 5.0),
+        target=np.full((1, 6), 10.0),
+        partial_target=np.full((1, 6), 5.0),
+        partial_fraction=np.array([0.25]),
+    )
+    run = replay(script.strategy, candles, {}, Execution(costs=COSTS, assumption="optimistic"))
+    assert run.trades["partial_bar"].tolist() == [2, 4]
+    booked = portfolio(run, candles)
+    # five rows a bar: partial, exit, entry at the open; partial, exit inside
+    assert booked.orders.values["idx"].tolist() == [7, 10, 11, 17, 23, 24]
+    assert booked.orders.values["price"] == pytest.approx([100.05, 112, 112, 100.05, 105, 94.9525])
+    assert max(check(run, candles).values()) < 1e-12
+
+
+def test_fills_at_the_close_and_a_reversal_there() -> None:
+    candles = candles_of([FLAT, (101, 103, 100, 102), (103, 105, 102, 104), (105, 107, 104, 106)])
+    script = Script(candles.timestamps, **sides(4, [0], [2]), on_opposite="reverse")
+    run = replay(script.strategy, candles, {}, Execution(costs=FREE, fill="close"))
+    booked = portfolio(run, candles)
+    assert booked.orders.values["idx"].tolist() == [1, 6, 7]
+    assert booked.orders.values["price"].tolist() == [100.0, 104.0, 104.0]
+    assert str(booked.wrapper.index[6]) == "1970-01-01 03:59:59.997000"
+    assert max(check(run, candles).values()) < 1e-12
+
+
+BOOKED = settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+
+
+def assert_booked_alike(case: Case) -> None:
     # a funding of percents can exceed the proceeds of a leveraged long, which vectorbt cannot book
-    costs = replace(execution.costs, funding_8h=min(execution.costs.funding_8h, 0.0001))
-    run = replay(script.strategy, candles, {}, replace(execution, costs=costs))
-    assert max(check(run, candles).values()) < 1e-9
+    costs = replace(case.execution.costs, funding_8h=min(case.execution.costs.funding_8h, 0.0001))
+    run = case.but(costs=costs).replay()
+    assert max(check(run, case.candles).values()) < 1e-9
+
+
+@BOOKED
+@given(cases())
+def test_vectorbt_books_every_generated_run_alike(case: Case) -> None:
+    assert_booked_alike(case)
+
+
+@BOOKED
+@given(cases(always=["partial"]))
+def test_vectorbt_books_every_partial_fill_alike(case: Case) -> None:
+    assert_booked_alike(case)

@@ -19,6 +19,7 @@ from quantlab.configuration.schema import load, validate
 from quantlab.configuration.searched import Search, parameter_entry
 from quantlab.errors import ConfigurationError, IntegrityError, UnknownNameError
 from quantlab.market.candles import Candles
+from quantlab.signals import Signals
 from quantlab.space import Choice, Float
 from quantlab.strategies import get
 
@@ -274,6 +275,14 @@ def test_rules_of_the_assumption(assumption, gap, both):
     assert (section["target_gap_rule"], section["both_in_bar_rule"]) == (gap, both)
     assert section["order_types"]["stop"] == "stop_market"
     assert section["order_types"]["target"] == "limit"
+
+
+@pytest.mark.parametrize("rule", ["trail", "break_even", "partial_target"])
+def test_a_rule_that_the_document_cannot_state_is_refused(rule):
+    fraction = np.array([0.5]) if rule == "partial_target" else None
+    signals = Signals(long=np.ones(9, bool), **{rule: np.ones(9)}, partial_fraction=fraction)
+    with pytest.raises(ConfigurationError, match=f"got a strategy with {rule}: .* cannot be exported"):
+        sections.execution(Execution(), signals, 5)
 
 
 def test_a_null_needs_a_reason():

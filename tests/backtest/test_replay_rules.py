@@ -1,0 +1,376 @@
+"""Trailing and break-even stops, partial targets and lower timeframes: each rule with numbers worked by hand.
+
+A short lives on the mirror image of the long's market, every price p taken to 200 - p.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from generated_markets import HOUR_MS, Script, at, candles_of, fills, play
+
+from quantlab.backtest.execution import Costs, Execution, Risk
+from quantlab.backtest.replay import replay
+from quantlab.backtest.trades import OPEN, STOP, TARGET, TIME, Run
+from quantlab.errors import InputError
+from quantlab.market.candles import Candles
+
+FLAT = (100, 101, 99, 100)
+Rows = list[tuple | None]
+
+
+def mirrored(rows: Rows) -> Rows:
+    return [None if r is None else (200 - r[0], 200 - r[2], 200 - r[1], 200 - r[3]) for r in rows]
+
+
+def short(rows: Rows, *, inner: Rows | None = None, **rules: Any) -> Run:
+    return play(mirrored(rows), short=0, inner=None if inner is None else mirrored(inner), **rules)
+
+
+def partial(run: Run) -> tuple[int, float, float]:
+    """Bar, price and share of the units of the first trade's partial fill."""
+    trade = run.trades[0]
+    return trade["partial_bar"].item(), trade["partial_price"].item(), trade["partial_units"] / trade["units"]
+
+
+# Entered at 100 (bar 1), highest 104, then 106: the stop is at 95 on bar 1, 99 on bar 2, 101 on bar 3.
+CLIMB: Rows = [FLAT, (100, 104, 98, 103), (103, 106, 102, 105), (105, 105.5, 100, 102), FLAT]
+
+
+def test_a_trail_follows_the_best_price_from_the_next_bar_on() -> None:
+    assert fills(play(CLIMB, long=0, trail=5)) == [(1, 1, 3, STOP, 100.0, 101.0)]
+    assert fills(short(CLIMB, trail=5)) == [(-1, 1, 3, STOP, 100.0, 99.0)]
+
+
+def test_a_trail_of_the_entry_bar_is_not_live_on_it() -> None:
+    # 104 - 5 = 99 is above the low of 98, but known only at the close of that bar; 95 is not reached
+    rows = [*CLIMB[:2], (103, 104, 100, 101)]
+    assert fills(play(rows, long=0, trail=5)) == [(1, 1, 2, OPEN, 100.0, 101.0)]
+    assert fills(play(rows, long=0, trail=2)) == [(1, 1, 1, STOP, 100.0, 98.0)]
+    assert fills(short(rows, trail=2)) == [(-1, 1, 1, STOP, 100.0, 102.0)]
+
+
+def test_a_trail_never_goes_back() -> None:
+    # best stays 106, so the stop stays at 101 on bar 4
+    rows = [*CLIMB[:3], (105, 105.5, 102, 103), (103, 104, 100.5, 101)]
+    assert fills(play(rows, long=0, trail=5)) == [(1, 1, 4, STOP, 100.0, 101.0)]
+    assert fills(short(rows, trail=5)) == [(-1, 1, 4, STOP, 100.0, 99.0)]
+
+
+def test_a_raised_stop_that_the_open_has_passed_fills_at_the_open() -> None:
+    rows = [*CLIMB[:3], (98, 99, 97, 98), FLAT]
+    assert fills(play(rows, long=0, trail=5)) == [(1, 1, 3, STOP, 100.0, 98.0)]
+    assert fills(short(rows, trail=5)) == [(-1, 1, 3, STOP, 100.0, 102.0)]
+
+
+def test_of_stop_and_trail_the_tighter_counts() -> None:
+    # the stop is at 97, the trail at 95, then 104 - 5 = 99
+    rows = [FLAT, (100, 101, 97, 98), FLAT]
+    assert fills(play(rows, long=0, stop=3, trail=5))[0][3:] == (STOP, 100.0, 97.0)
+    assert fills(play(rows, long=0, stop=5, trail=3))[0][3:] == (STOP, 100.0, 97.0)
+    rows = [*CLIMB[:2], (103, 104, 98, 99)]
+    assert fills(play(rows, long=0, stop=3, trail=5))[0][3:] == (STOP, 100.0, 99.0)
+    assert fills(short(rows, stop=3, trail=5))[0][3:] == (STOP, 100.0, 101.0)
+
+
+def test_a_trail_is_carried_over_lost_bars() -> None:
+    rows = [*CLIMB[:2], None, (103, 103, 98, 102)]
+    assert fills(play(rows, long=0, trail=5)) == [(1, 1, 3, STOP, 100.0, 99.0)]
+
+
+def test_risk_is_measured_by_the_tighter_of_stop_and_trail() -> None:
+    for rules, distance in (({"trail": 4}, 4), ({"trail": 4, "stop": 10}, 4), ({"trail": 4, "stop": 2}, 2)):
+        run = play(CLIMB, long=0, sizing=Risk(0.02, leverage=3), **rules)
+        assert run.trades["units"][0] == pytest.approx(0.02 / distance, rel=1e-15)
+
+
+def test_break_even_costs_of_risk_sizing_use_the_tighter_distance() -> None:
+    # Entered at 100, left at 101 by the trail of 5: 0.4 of equity at risk, 0.4 (1.01 (1 - c) - (1 + c)) = 0
+    run = play(CLIMB, long=0, trail=5, stop=8, sizing=Risk(0.02, leverage=3))
+    assert run.metrics["break_even_cost_bps"] == pytest.approx(1e4 * 0.01 / 2.01, rel=1e-12)
+
+
+# The high of bar 1 reaches 104, the low of bar 2 is 99.
+RETURN: Rows = [FLAT, (100, 104, 98, 103), (103, 103.5, 99, 101), FLAT]
+
+
+def test_break_even_puts_the_stop_at_the_raw_entry() -> None:
+    assert fills(play(RETURN, long=0, break_even=4)) == [(1, 1, 2, STOP, 100.0, 100.0)]
+    assert fills(short(RETURN, break_even=4)) == [(-1, 1, 2, STOP, 100.0, 100.0)]
+    # bought at 101, slippage included; the stop is at 100 all the same and fills at 99
+    slipped = play(RETURN, long=0, break_even=4, costs=Costs(0.0, 0.0, 100.0))
+    assert fills(slipped)[0][3:] == pytest.approx((STOP, 101.0, 99.0), rel=1e-15)
+
+
+def test_break_even_out_of_reach_does_nothing() -> None:
+    assert fills(play(RETURN, long=0, break_even=4.5))[0][3] == OPEN
+    assert fills(play(RETURN, long=0, break_even=4.5, stop=1.5))[0][1:] == (1, 1, STOP, 100.0, 98.5)
+
+
+def test_break_even_comes_too_late_for_its_own_bar() -> None:
+    # 104 and 97 lie in one bar: the stop of 3 is hit at 97, not at 100
+    rows = [FLAT, (100, 104, 97, 98), FLAT]
+    assert fills(play(rows, long=0, break_even=4, stop=3))[0][3:] == (STOP, 100.0, 97.0)
+    assert fills(short(rows, break_even=4, stop=3))[0][3:] == (STOP, 100.0, 103.0)
+
+
+def test_break_even_does_not_lower_a_trail_and_holds_it_up() -> None:
+    # after bar 1: the trail of 2 is at 102, above break even
+    assert fills(play(RETURN, long=0, break_even=4, trail=2.5))[0][3:] == (STOP, 100.0, 101.5)
+    # the trail of 10 is at 94, break even at 100
+    assert fills(play(RETURN, long=0, break_even=4, trail=10))[0][3:] == (STOP, 100.0, 100.0)
+    assert fills(short(RETURN, break_even=4, trail=10))[0][3:] == (STOP, 100.0, 100.0)
+
+
+# Entered at 100 (bar 1), 105 is reached on bar 2, 110 on bar 4.
+STAGES: Rows = [FLAT, FLAT, (101, 106, 100, 104), (104, 107, 103, 106), (106, 111, 105, 110), FLAT]
+
+
+def test_a_partial_target_and_the_rest_at_the_target() -> None:
+    run = play(STAGES, long=0, partial=(5, 0.4), target=10)
+    # 0.4 * 105 + 0.6 * 110 = 108
+    assert fills(run) == [(1, 1, 4, TARGET, 100.0, pytest.approx(108.0, rel=1e-15))]
+    assert partial(run) == (2, 105.0, pytest.approx(0.4))
+    assert run.trades["gross_return"][0] == pytest.approx(0.08, rel=1e-14)
+    assert run.equity == pytest.approx([1, 1, 1.02 + 0.6 * 0.04, 1.02 + 0.6 * 0.06, 1.08, 1.08], rel=1e-14)
+    assert run.exposure == pytest.approx([0, 1, 1, 0.6, 0.6, 0], rel=1e-14)
+    assert run.trades["bars_held"][0] == 4
+    mirror = short(STAGES, partial=(5, 0.4), target=10)
+    # 0.4 * 95 + 0.6 * 90 = 92
+    assert fills(mirror) == [(-1, 1, 4, TARGET, 100.0, pytest.approx(92.0, rel=1e-15))]
+    assert partial(mirror) == (2, 95.0, pytest.approx(0.4))
+    assert mirror.equity == pytest.approx(run.equity, rel=1e-14)
+    assert mirror.exposure == pytest.approx(-run.exposure, rel=1e-14)
+
+
+def test_costs_of_a_partial_target_and_a_stop() -> None:
+    rows = [*STAGES[:3], (104, 105, 94, 95), FLAT]
+    run = play(rows, long=0, partial=(5, 0.5), stop=5, costs=Costs(0.01, 0.002, 100.0))
+    # Bought u = 1 / (101 * 1.01) at 101; half at 105 for 0.2 %, the rest at 95 * 0.99 = 94.05 for 1 %.
+    u = 1 / (101 * 1.01)
+    fees = u * (1.01 + 0.5 * 0.21 + 0.5 * 0.9405)
+    assert fills(run) == [(1, 1, 3, STOP, 101.0, pytest.approx((105 + 94.05) / 2, rel=1e-15))]
+    assert run.trades["fees"][0] == pytest.approx(fees, rel=1e-14)
+    assert run.trades["profit"][0] == pytest.approx(u * ((105 + 94.05) / 2 - 101) - fees, rel=1e-13)
+    assert run.trades["partial_units"][0] == pytest.approx(u / 2, rel=1e-15)
+    assert run.trades["gross_return"][0] == pytest.approx(0.0, abs=1e-15)  # (105 + 95) / 2 = 100
+    assert run.metrics["break_even_cost_bps"] == pytest.approx(0.0, abs=1e-9)
+    years = 5 / (365 * 24)
+    assert run.metrics["turnover"] == pytest.approx(u * (101 + 52.5 + 47.025) / years, rel=1e-14)
+
+
+def test_a_partial_fill_of_a_trade_still_open() -> None:
+    run = play(STAGES[:4], long=0, partial=(5, 0.4), costs=Costs(0.0, 0.01, 0.0))
+    # 0.4 * 105 + 0.6 * 106 = 105.6; fee 0.01 * 0.4 * 1.05 = 0.0042
+    assert fills(run) == [(1, 1, 3, OPEN, 100.0, pytest.approx(105.6, rel=1e-15))]
+    assert run.equity[-1] == pytest.approx(1.056 - 0.0042, rel=1e-14)
+    assert run.trades["fees"][0] == pytest.approx(0.0042, rel=1e-14)
+    assert run.metrics["turnover"] == pytest.approx((1 + 0.42) / (4 / (365 * 24)), rel=1e-14)
+    assert run.metrics["exposure"] == pytest.approx(3 / 4)
+    assert run.metrics["trades"] == 0
+
+
+def test_a_partial_target_is_live_on_the_entry_bar_and_filled_once() -> None:
+    rows = [FLAT, (100, 106, 99, 104), (104, 106, 103, 104), FLAT]
+    run = play(rows, long=0, partial=(5, 0.5), hold=2)
+    # 0.5 * 105 + 0.5 * 100 = 102.5
+    assert fills(run) == [(1, 1, 3, TIME, 100.0, 102.5)]
+    assert partial(run) == (1, 105.0, 0.5)
+
+
+@pytest.mark.parametrize("distance", [10, 12])
+def test_a_partial_target_not_nearer_than_the_target_does_not_count(distance: float) -> None:
+    run = play(STAGES, long=0, partial=(distance, 0.4), target=10)
+    assert fills(run) == [(1, 1, 4, TARGET, 100.0, 110.0)]
+    assert run.trades["partial_bar"][0] == -1
+    assert np.isnan(run.trades["partial_price"][0])
+    assert run.trades["partial_units"][0] == 0
+
+
+@pytest.mark.parametrize("distance", [np.nan, 0.0, -1.0, np.inf])
+@pytest.mark.parametrize("rule", ["trail", "break_even", "partial"])
+def test_an_entry_needs_valid_distances(rule: str, distance: float) -> None:
+    given: Any = (distance, 0.5) if rule == "partial" else distance
+    assert fills(play([FLAT] * 3, long=0, **{rule: given})) == []
+
+
+@pytest.mark.parametrize(
+    ("assumption", "reason", "price", "part"),
+    [
+        # the stop closes everything at 95
+        ("neutral", STOP, 95.0, -1),
+        ("pessimistic", STOP, 95.0, -1),
+        # half at 104, then the stop closes the rest at 95
+        ("optimistic", STOP, 99.5, 1),
+    ],
+)
+def test_stop_and_partial_target_in_one_bar(assumption: str, reason: int, price: float, part: int) -> None:
+    rows = [FLAT, (100, 105, 94, 100), FLAT]
+    run = play(rows, long=0, stop=5, partial=(4, 0.5), assumption=assumption)
+    assert fills(run) == [(1, 1, 1, reason, 100.0, price)]
+    assert run.trades["partial_bar"][0] == part
+    mirror = short(rows, stop=5, partial=(4, 0.5), assumption=assumption)
+    assert fills(mirror) == [(-1, 1, 1, reason, 100.0, 200 - price)]
+    assert mirror.trades["partial_bar"][0] == part
+
+
+def test_stop_partial_and_target_in_one_bar() -> None:
+    rows = [FLAT, (100, 111, 94, 100), FLAT]
+    # neutral: everything at 95; optimistic: half at 104, half at 110
+    assert fills(play(rows, long=0, stop=5, target=10, partial=(4, 0.5)))[0][3:] == (STOP, 100.0, 95.0)
+    run = play(rows, long=0, stop=5, target=10, partial=(4, 0.5), assumption="optimistic")
+    assert fills(run)[0][3:] == (TARGET, 100.0, 107.0)
+
+
+@pytest.mark.parametrize(
+    ("open_", "assumption", "part", "price", "held"),
+    [
+        (106, "neutral", 106.0, 0.5 * 106 + 0.5 * 100, 2),
+        (106, "pessimistic", 104.0, 0.5 * 104 + 0.5 * 100, 2),
+        (106, "optimistic", 106.0, 0.5 * 106 + 0.5 * 100, 2),
+        # both are behind the open: both are filled there, or each at its level
+        (112, "neutral", 112.0, 112.0, 1),
+        (112, "pessimistic", 104.0, 107.0, 1),
+        (112, "optimistic", 112.0, 112.0, 1),
+    ],
+)
+def test_targets_that_the_open_has_passed(
+    open_: float, assumption: str, part: float, price: float, held: int
+) -> None:
+    # the bar at 106 comes back to 100, where the next one takes the rest
+    rows = [FLAT, FLAT, (open_, open_ + 1, 99, 100), (100, 101, 99, 100)]
+    rules: dict[str, Any] = {"partial": (4, 0.5), "target": 10, "hold": 2, "assumption": assumption}
+    for run, side in ((play(rows, long=0, **rules), 1), (short(rows, **rules), -1)):
+        reason, last = (TIME, 3) if open_ == 106 else (TARGET, 2)
+        mirror = (lambda p: p) if side > 0 else (lambda p: 200 - p)
+        assert fills(run) == [(side, 1, last, reason, 100.0, pytest.approx(mirror(price)))]
+        assert partial(run) == (2, mirror(part), 0.5)
+        assert run.trades["bars_held"][0] == held
+
+
+def test_after_a_partial_fill_at_the_open_the_stop_may_take_the_rest_in_the_same_bar() -> None:
+    rows = [FLAT, FLAT, (106, 107, 94, 100), FLAT]
+    # 0.5 * 106 + 0.5 * 95 = 100.5
+    assert fills(play(rows, long=0, stop=5, partial=(4, 0.5))) == [(1, 1, 2, STOP, 100.0, 100.5)]
+    assert fills(short(rows, stop=5, partial=(4, 0.5))) == [(-1, 1, 2, STOP, 100.0, 99.5)]
+
+
+def test_a_stop_that_the_open_has_passed_leaves_nothing_for_the_partial_target() -> None:
+    run = play([FLAT, FLAT, (90, 106, 89, 100), FLAT], long=0, stop=5, partial=(4, 0.5))
+    assert fills(run) == [(1, 1, 2, STOP, 100.0, 90.0)]
+    assert run.trades["partial_bar"][0] == -1
+
+
+def test_funding_is_paid_on_what_is_left() -> None:
+    # Entered at 05:00; half goes at 105 on the bar of 06:00; at 08:00 the other half pays 1 % of 104.
+    rows = [FLAT, FLAT, (101, 106, 100, 104), (104, 105, 103, 104), (104, 105, 103, 104)]
+    run = play(rows, long=0, partial=(5, 0.5), start_ms=4 * HOUR_MS, costs=Costs(0.0, 0.0, 0.0, 0.01))
+    assert run.equity[3] == pytest.approx(0.525 + 0.52, rel=1e-14)
+    assert run.equity[4] == pytest.approx(0.525 + 0.52 - 0.0052, rel=1e-14)
+
+
+# One hour that reaches 106 and 94; by its quarters it was at 106 first, or at 94 first.
+BOTH: Rows = [FLAT, (100, 106, 94, 100), FLAT]
+QUIET: Rows = [(100, 101, 99, 100)] * 4
+UP: Rows = [(100, 106, 99, 105), (105, 105, 100, 101), (101, 101, 94, 95), (95, 100, 95, 100)]
+DOWN: Rows = [(100, 101, 97, 98), (98, 99, 94, 95), (95, 106, 95, 104), (104, 104, 99, 100)]
+AT_ONCE: Rows = [(100, 106, 94, 100), *QUIET[:3]]
+UNKNOWN: Rows = [QUIET[0], None, None, QUIET[0]]
+
+
+@pytest.mark.parametrize(
+    ("hour", "assumption", "reason", "price"),
+    [
+        (UP, "neutral", TARGET, 105.0),
+        (UP, "pessimistic", TARGET, 105.0),
+        (DOWN, "neutral", STOP, 95.0),
+        (DOWN, "optimistic", STOP, 95.0),
+        (AT_ONCE, "neutral", STOP, 95.0),
+        (AT_ONCE, "optimistic", TARGET, 105.0),
+        (UNKNOWN, "neutral", STOP, 95.0),
+        (UNKNOWN, "optimistic", TARGET, 105.0),
+    ],
+)
+def test_the_lower_timeframe_tells_what_came_first(
+    hour: Rows, assumption: str, reason: int, price: float
+) -> None:
+    rules: dict[str, Any] = {"stop": 5, "target": 5, "assumption": assumption}
+    inner = [*QUIET, *hour, *QUIET]
+    assert fills(play(BOTH, long=0, inner=inner, **rules)) == [(1, 1, 1, reason, 100.0, price)]
+    assert fills(short(BOTH, inner=inner, **rules)) == [(-1, 1, 1, reason, 100.0, 200 - price)]
+
+
+def test_a_lost_lower_bar_is_passed_over() -> None:
+    inner: Rows = [*QUIET, None, *UP[:3], *QUIET]
+    assert fills(play(BOTH, long=0, stop=5, target=5, inner=inner))[0][3] == TARGET
+
+
+def test_the_lower_timeframe_orders_partial_target_and_stop() -> None:
+    rules: dict[str, Any] = {"stop": 5, "partial": (4, 0.5)}
+    # up first: half at 104, the rest at 95; down first: everything at 95
+    run = play(BOTH, long=0, inner=[*QUIET, *UP, *QUIET], **rules)
+    assert fills(run) == [(1, 1, 1, STOP, 100.0, 99.5)]
+    assert partial(run) == (1, 104.0, 0.5)
+    run = play(BOTH, long=0, inner=[*QUIET, *DOWN, *QUIET], **rules)
+    assert fills(run) == [(1, 1, 1, STOP, 100.0, 95.0)]
+    # up to the partial target first, then down, then up to the target: half at 102, the rest at 95
+    later: Rows = [(100, 103, 99, 100), (100, 100, 94, 95), (95, 106, 95, 100), (100, 101, 99, 100)]
+    run = play(BOTH, long=0, inner=[*QUIET, *later, *QUIET], stop=5, target=5, partial=(2, 0.5))
+    assert fills(run) == [(1, 1, 1, STOP, 100.0, 98.5)]
+    # the lower bars know the partial target only: the assumption decides about the rest
+    vague: Rows = [(100, 103, 99, 100), None, None, (100, 101, 99, 100)]
+    for assumption, price in (("neutral", 98.5), ("optimistic", 103.5)):
+        run = play(
+            BOTH,
+            long=0,
+            inner=[*QUIET, *vague, *QUIET],
+            stop=5,
+            target=5,
+            partial=(2, 0.5),
+            assumption=assumption,
+        )
+        assert fills(run)[0][5] == price
+
+
+def test_a_lower_timeframe_changes_no_bar_with_one_side_only() -> None:
+    # the hour reaches the stop alone; what its quarters claim about the target is not believed
+    rows = [FLAT, (100, 104, 94, 100), FLAT]
+    assert fills(play(rows, long=0, stop=5, target=5, inner=[*QUIET, *UP, *QUIET]))[0][3] == STOP
+
+
+def lower(timeframe: str = "15m", bars: int = 12, start_ms: int = HOUR_MS) -> Candles:
+    return candles_of([FLAT] * bars, timeframe, start_ms)
+
+
+def test_a_lower_timeframe_of_part_of_the_time_will_do() -> None:
+    rows = [*BOTH, *BOTH[1:]]
+    candles = candles_of(rows)
+    both = np.full((1, 5), 5.0)
+    script = Script(candles.timestamps, long=at(5, [0, 2]), stop=both, target=both)
+    run = replay(script.strategy, candles, {}, intrabar=candles_of([*QUIET, *UP], "15m"))
+    assert [fill[1:4] for fill in fills(run)] == [(1, 1, TARGET), (3, 3, STOP)]
+
+
+@pytest.mark.parametrize(
+    ("intrabar", "words"),
+    [
+        (lower("4h", 3, 0), "must divide that of the candles, got 4h for 1h"),
+        (lower(start_ms=8 * HOUR_MS), "must overlap the candles in time"),
+        (lower(bars=4, start_ms=0), "must overlap the candles in time"),
+    ],
+)
+def test_a_lower_timeframe_that_cannot_tell_is_refused(intrabar: Candles, words: str) -> None:
+    candles = candles_of([FLAT] * 5)
+    with pytest.raises(InputError, match=words):
+        replay(Script(candles.timestamps, long=at(5, 0)).strategy, candles, {}, intrabar=intrabar)
+
+
+def test_a_lower_timeframe_of_another_market_is_refused() -> None:
+    candles, other = candles_of([FLAT] * 5), lower()
+    other = Candles(
+        "test", "ETH/USD", *(getattr(other, name) for name in list(other.__dataclass_fields__)[2:])
+    )
+    with pytest.raises(InputError, match="the same market, got test:ETH/USD for test:BTC/USD"):
+        replay(Script(candles.timestamps, long=at(5, 0)).strategy, candles, {}, Execution(), intrabar=other)

@@ -12,6 +12,7 @@ import functools
 import hashlib
 import importlib.metadata
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -169,17 +170,31 @@ class Strategy:
     @property
     def code_hash(self) -> str:
         """SHA-256 (hex) of the source that defines the strategy: its file, or its function in a notebook."""
-        function = inspect.unwrap(self.signals)
-        path = inspect.getsourcefile(function)
-        if path and Path(path).is_file():
-            source = Path(path).read_text(encoding="utf-8")
-        else:
-            source = inspect.getsource(function)
-        return hashlib.sha256(source.encode()).hexdigest()
+        path = _source_file(inspect.unwrap(self.signals))
+        try:
+            stat = os.stat(path)
+        except OSError:
+            return _source_hash(inspect.unwrap(self.signals))
+        return _file_hash(path, stat.st_mtime_ns, stat.st_size)
 
     def grid(self, **values: Any) -> Grid:
         """A grid over this strategy's space; without values, its reference grid."""
         return self.space.grid(**(values or self.reference))
+
+
+@functools.lru_cache(maxsize=256)
+def _source_file(function: SignalFunction) -> str:
+    return inspect.getsourcefile(function) or ""
+
+
+@functools.lru_cache(maxsize=256)
+def _source_hash(function: SignalFunction) -> str:
+    return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()
+
+
+@functools.lru_cache(maxsize=256)
+def _file_hash(path: str, mtime_ns: int, size: int) -> str:
+    return hashlib.sha256(Path(path).read_text(encoding="utf-8").encode()).hexdigest()
 
 
 def _after_warmup(function: SignalFunction, warmup: Warmup) -> SignalFunction:

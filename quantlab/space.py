@@ -13,6 +13,8 @@ import json
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from math import prod
 from typing import Any, Literal
 
 import numpy as np
@@ -151,9 +153,9 @@ class Space:
         object.__setattr__(self, "parameters", tuple(sorted(parameters, key=lambda p: p.role != "entry")))
         object.__setattr__(self, "constraints", tuple(constraints))
         object.__setattr__(self, "owner", owner)
-        names = [p.name for p in parameters]
+        names = tuple(p.name for p in parameters)
         if len(set(names)) != len(names):
-            raise InputError(f"parameter names must differ, got {names}.")
+            raise InputError(f"parameter names must differ, got {list(names)}.")
         for constraint in constraints:
             _parse_constraint(constraint, names)
 
@@ -166,7 +168,7 @@ class Space:
     def __len__(self) -> int:
         return len(self.parameters)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Parameter names, entry parameters first."""
         return tuple(p.name for p in self.parameters)
@@ -221,20 +223,20 @@ class Space:
             )
         return {"parameters": parameters, "constraints": list(self.constraints)}
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """SHA-256 (hex) of the JSON form."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     def allowed(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
         """Boolean array, broadcast over `values`: which cells satisfy every constraint."""
-        allowed = np.ones(np.broadcast_shapes(*(np.shape(v) for v in values.values())), bool)
+        allowed: Any = True
         for constraint in self.constraints:
             left, compare, right = _parse_constraint(constraint, self.names)
             a = values[left] if isinstance(left, str) else left
             b = values[right] if isinstance(right, str) else right
-            allowed &= compare(a, b)
-        return allowed
+            allowed = allowed & compare(a, b)
+        return np.broadcast_to(allowed, np.broadcast_shapes(*(np.shape(v) for v in values.values())))
 
 
 @dataclass(frozen=True)
@@ -245,15 +247,15 @@ class Grid:
     axes: Mapping[str, np.ndarray]
     fixed: Mapping[str, Any]
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, ...]:
         """Length of each axis."""
         return tuple(len(v) for v in self.axes.values())
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Number of cells, those that break a constraint included."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return prod(self.shape)
 
     def mesh(self) -> dict[str, np.ndarray]:
         """Every parameter as an array that broadcasts to `shape` (an open mesh, without the time axis)."""
@@ -269,7 +271,7 @@ class Grid:
         """The arrays that a strategy receives: `mesh` with a time axis of length one at the end."""
         return Params(self.space.owner, {n: v[..., None] for n, v in self.mesh().items()})
 
-    @property
+    @cached_property
     def allowed(self) -> np.ndarray:
         """Boolean array of `shape`: cells that satisfy the constraints of the space."""
         return np.broadcast_to(self.space.allowed(self.mesh()), self.shape)
@@ -369,7 +371,8 @@ def _show(array: np.ndarray) -> str:
     return np.array2string(np.ravel(array)[:5], separator=", ")
 
 
-def _parse_constraint(text: str, names: Sequence[str]) -> tuple[Any, Any, Any]:
+@lru_cache(maxsize=256)
+def _parse_constraint(text: str, names: tuple[str, ...]) -> tuple[Any, Any, Any]:
     try:
         node = ast.parse(text, mode="eval").body
     except SyntaxError:

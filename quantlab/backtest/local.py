@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-import os
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 
@@ -21,7 +20,8 @@ from quantlab.backtest.engine import Prepared, prepare
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.parts import Part, Place
 from quantlab.backtest.request import Request
-from quantlab.backtest.team import aside, team
+from quantlab.backtest.team import PROCESSORS, aside, team
+from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
 from quantlab.space import Cells
@@ -114,7 +114,7 @@ class _Work:
 
     def __init__(self, job: Job, part: Cells) -> None:
         self._job, self._part = job, part
-        self._threads = job.threads or os.cpu_count() or 1
+        self._threads = job.threads or PROCESSORS
         self._cancel = np.zeros(1, np.int64)
         self._finished: list[int] = []
         self._told = 0

@@ -176,7 +176,7 @@ def _labels(regimes: Any, n_bars: int) -> tuple[np.ndarray | None, int]:
 def _blocks(blocks: int, candles: Candles) -> int:
     if isinstance(blocks, bool) or not isinstance(blocks, int | np.integer):
         raise InputError(f"`blocks` must be a whole number, got {blocks!r}.")
-    days = len(day_numbers(candles.timestamps))
+    days = len(day_numbers(candles.timestamps)) if blocks else 0
     if blocks and not 2 <= blocks <= days:
         raise InputError(
             f"`blocks` must be in [2, {days}], the days of these candles, or 0 for none, got {blocks}."

@@ -14,6 +14,10 @@ _TICK_S = 0.05
 _PATIENCE_S = 0.1
 
 
+PROCESSORS = os.cpu_count() or 1
+"""Threads of a team that is not told how many."""
+
+
 @functools.cache
 def team(threads: int) -> ThreadPoolExecutor:
     """So many threads, started once: to start them takes longer than a small sweep."""
@@ -51,7 +55,7 @@ def aside(
     """
     future: Future[T] | None = None
     try:
-        future = team(threads or os.cpu_count() or 1).submit(call)
+        future = team(threads or PROCESSORS).submit(call)
         while True:
             try:
                 future.exception(timeout=_TICK_S)

@@ -3,36 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
+from math import ceil, log2, prod
 
 import numpy as np
 
 from quantlab.backtest.metrics import METRICS
-from quantlab.backtest.rows import clauses
+from quantlab.backtest.rows import clauses, find_entries
 from quantlab.backtest.team import aside
 from quantlab.clauses import Clause, Comparison
 from quantlab.market.candles import Candles
 from quantlab.signals import SignalFunction, Signals, Strategy
 from quantlab.space import Cells, Grid, Points
 
-DEFAULT_BUDGET = 192 * 2**20
+DEFAULT_BUDGET = 256 * 2**20
 _PROBE_BARS = 8
 _MOST_CELLS = 500_000
+_SAMPLE_BARS, _SAMPLE_CELLS = 4_096, 16
 _BOOLEAN_BYTES = 6
 _FLOAT_BYTES = 24
-_BIT_BYTES = 1
+_BIT_BYTES = 0.25
+_ENTRY_BYTES = 16
 _CELL_BYTES = 64
 
 Place = tuple[slice, ...]
 Part = tuple[Place, Cells]
 
-Need = tuple[tuple[bool, ...], int]
-"""Which parameter axes an array varies over, and its bytes per row (temporaries included)."""
+Axes = tuple[bool, ...]
+"""Which parameter axes an array varies over."""
 
-Shape = tuple[tuple[bool, ...], bool, int]
-"""Which parameter axes an array varies over, whether it varies over time, its bytes per value."""
+Need = tuple[Axes, float]
+"""Axes of an array and its bytes per row, temporaries included."""
 
-_SHAPES: dict[tuple[SignalFunction, tuple[str, ...] | None, tuple[bool, ...]], list[Shape]] = {}
+Shape = tuple[Axes, bool, float]
+"""Axes of an array, whether it varies over time, its bytes per value; the entry rows last."""
+
+_SHAPES: dict[tuple[SignalFunction, tuple[str, ...] | None, Axes], list[Shape]] = {}
+_SHARES: dict[tuple[SignalFunction, str, str], float] = {}
 _MOST_KNOWN = 1_000
 
 
@@ -58,14 +64,18 @@ def plan(
     least : int
         Least number of parts, if there are as many cells.
     """
-    bars = len(candles)
-    needs = [(axes, size * (bars if timed else 1)) for axes, timed, size in _shapes(strategy, candles, cells)]
-    needs.append(((True,) * len(cells.shape), _CELL_BYTES + 16 * rows))
     most = max(1, min(_MOST_CELLS, -(-cells.size // least)))
+    *arrays, entries = _shapes(strategy, candles, cells)
+    bars = len(candles)
+    needs = [(axes, size * (bars if timed else 1)) for axes, timed, size in arrays]
+    needs.append(((True,) * len(cells.shape), _CELL_BYTES + 16.0 * rows))
+    full = [*needs, (entries[0], entries[2] * bars)]
+    if sum(_sizes(full, cells.shape)) > budget:  # with a decision on every bar; how many are there really?
+        full[-1] = (entries[0], entries[2] * bars * _share(strategy, candles, cells))
     if isinstance(cells, Grid):
-        yield from _halves(cells, tuple(slice(0, n) for n in cells.shape), needs, most, budget)
+        yield from _halves(cells, tuple(slice(0, n) for n in cells.shape), full, most, budget)
     else:
-        yield from _slices(cells, needs, most, budget)
+        yield from _slices(cells, full, most, budget)
 
 
 def _shapes(strategy: Strategy, candles: Candles, cells: Cells) -> list[Shape]:
@@ -82,8 +92,9 @@ def _shapes(strategy: Strategy, candles: Candles, cells: Cells) -> list[Shape]:
 
 
 def _arrays(signals: Signals, k: int) -> list[Shape]:
-    found: list[tuple[np.ndarray | Clause, int]] = []
-    for clause in (c for signal in (signals.long, signals.short) for c in clauses(signal)):
+    entries = [clause for signal in (signals.long, signals.short) for clause in clauses(signal)]
+    found: list[tuple[np.ndarray | Clause, float]] = []
+    for clause in entries:
         if isinstance(clause, Comparison):
             found += [(clause.greater, _FLOAT_BYTES), (clause.lesser, _FLOAT_BYTES), (clause, _BIT_BYTES)]
         else:
@@ -91,10 +102,36 @@ def _arrays(signals: Signals, k: int) -> list[Shape]:
     for value in (signals.stop, signals.target, signals.exit_long, signals.exit_short):
         if value is not None:
             found.append((np.asarray(value), _FLOAT_BYTES))
-    return [
-        (tuple(n > 1 for n in (1,) * (k + 1 - a.ndim) + a.shape[:-1]), a.shape[-1] > 1, size)
-        for a, size in found
-    ]
+    shapes = [(_axes(a.shape, k), a.shape[-1] > 1, size) for a, size in found]
+    together = tuple(any(on) for on in zip(*(_axes(a.shape, k) for a in entries), strict=True))
+    return [*shapes, (together, True, _ENTRY_BYTES)]
+
+
+def _axes(shape: tuple[int, ...], k: int) -> Axes:
+    return tuple(n > 1 for n in (1,) * (k + 1 - len(shape)) + shape[:-1])
+
+
+def _share(strategy: Strategy, candles: Candles, cells: Cells) -> float:
+    """Share of the bars on which the busiest of some cells decides to enter, rounded up to a power of two."""
+    key = (strategy.signals, candles.family, candles.timeframe)
+    if key not in _SHARES:
+        bars = candles[-_SAMPLE_BARS:]
+        order = np.unique(np.linspace(0, cells.size - 1, _SAMPLE_CELLS).astype(np.int64))
+        places = zip(*(axis.tolist() for axis in np.unravel_index(order, cells.shape)), strict=True)
+        few = cells.space.points([cells.cell(place) for place in places])
+
+        def busiest() -> float:
+            try:
+                signals = strategy.signals(bars, few.params())
+            except Exception:
+                return 1.0  # the part that raises it names its cells
+            counts = np.diff(find_entries(signals, ~bars.missing, few.allowed, 0).rows.start)
+            return float(counts.max(initial=1)) / len(bars)
+
+        if len(_SHARES) >= _MOST_KNOWN:
+            _SHARES.clear()
+        _SHARES[key] = min(1.0, 2.0 ** ceil(log2(aside(busiest))))
+    return _SHARES[key]
 
 
 def _slices(cells: Points, needs: list[Need], most: int, budget: int) -> Iterator[Part]:
@@ -108,7 +145,7 @@ def _slices(cells: Points, needs: list[Need], most: int, budget: int) -> Iterato
 
 def _halves(grid: Grid, place: Place, needs: list[Need], most: int, budget: int) -> Iterator[Part]:
     lengths = grid.shape
-    sizes = [size * prod(n for n, on in zip(lengths, axes, strict=True) if on) for axes, size in needs]
+    sizes = _sizes(needs, lengths)
     if grid.size <= most and sum(sizes) <= budget:
         yield place, grid
         return
@@ -128,7 +165,11 @@ def _halves(grid: Grid, place: Place, needs: list[Need], most: int, budget: int)
         yield from _halves(grid.part(name, first, stop), inner, needs, most, budget)
 
 
-def _widest(needs: list[Need], sizes: list[int], lengths: tuple[int, ...]) -> tuple[bool, ...]:
+def _sizes(needs: list[Need], lengths: tuple[int, ...]) -> list[float]:
+    return [size * prod(n for n, on in zip(lengths, axes, strict=True) if on) for axes, size in needs]
+
+
+def _widest(needs: list[Need], sizes: list[float], lengths: tuple[int, ...]) -> Axes:
     """The axes of the largest array that can be made smaller."""
     can = [any(on and n > 1 for n, on in zip(lengths, axes, strict=True)) for axes, _ in needs]
     return needs[max(range(len(needs)), key=lambda i: sizes[i] if can[i] else -1)][0]

@@ -240,16 +240,26 @@ def test_the_key_identifies_the_result() -> None:
     assert swept(CROSS, cells).key == swept(CROSS, cells, budget=2**16, threads=1).key == keys[0]
 
 
-def interrupted(folder: Path, budget: int, parts: int) -> float:
-    """Start the script, send SIGINT once `parts` parts are kept; seconds until it noticed."""
+def started(folder: Path, budget: int) -> subprocess.Popen[str]:
+    """The script, about to sweep."""
     folder.mkdir(exist_ok=True)
     command = [sys.executable, str(Path(script.__file__)), str(folder), str(budget)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n", process.stderr.read()
+    return process
+
+
+def wait_for_parts(process: subprocess.Popen[str], folder: Path, parts: int) -> None:
+    while len(list(folder.glob("*.npy"))) < parts and process.poll() is None:
+        time.sleep(0.005)
+
+
+def interrupted(folder: Path, budget: int, parts: int) -> float:
+    """Start the script, send SIGINT once `parts` parts are kept; seconds until it noticed."""
+    process = started(folder, budget)
     try:
-        assert process.stdout.readline() == "ready\n", process.stderr.read()
         if parts:
-            while len(list(folder.glob("*.npy"))) < parts and process.poll() is None:
-                time.sleep(0.005)
+            wait_for_parts(process, folder, parts)
         else:
             time.sleep(0.3)
         sent = time.monotonic()
@@ -260,6 +270,22 @@ def interrupted(folder: Path, budget: int, parts: int) -> float:
         process.wait()
     assert process.returncode == 130, err
     return float(out) - sent
+
+
+def test_a_killed_sweep_goes_on_where_it_was(tmp_path: Path) -> None:
+    process = started(tmp_path, script.BUDGET)
+    wait_for_parts(process, tmp_path, 3)
+    process.kill()
+    process.communicate()
+    folder = script.Folder(tmp_path)
+    kept = set(folder.load())
+    resumed = sweep(
+        SWEEP, script.CANDLES, script.GRID, progress=False, checkpoint=folder, budget=script.BUDGET
+    )
+    assert len(kept) >= 3
+    assert folder.saved
+    assert not kept & set(folder.saved)
+    assert same(resumed, sweep(SWEEP, script.CANDLES, script.GRID, progress=False))
 
 
 def test_an_interrupt_is_quick_and_keeps_what_is_done(tmp_path: Path) -> None:
@@ -285,3 +311,26 @@ def test_an_interrupt_is_quick_and_keeps_what_is_done(tmp_path: Path) -> None:
         assert kept[number].shape == (len(METRICS), *part.shape)
         whole = np.stack([resumed[name][place] for name in METRICS])
         assert np.array_equal(kept[number], whole, equal_nan=True)
+
+
+def test_rows_of_the_result_count_towards_the_budget() -> None:
+    few, many = (list(plan(SWEEP, BTC, GRID, 2**22, rows)) for rows in (21, 21_000))
+    assert len(many) > len(few)
+    for _, part in many:
+        assert part.size * 21_000 * 8 <= 2**22
+    assert len(list(plan(SWEEP, BTC, GRID, 2**40, least=8))) >= 8
+    assert len(list(plan(SWEEP, BTC, GRID, 2**40, least=10**9))) == GRID.size
+
+
+def test_a_part_of_a_busy_strategy_holds_fewer_rows() -> None:
+    space = Space(Int("window", 1, 1_000, 2), owner="busy")
+
+    def deciding(every: int) -> Strategy:
+        def signals(candles: Any, p: Any) -> Signals:
+            return Signals(long=(np.arange(candles.close.size) % every == 0) & (p.window > 0))
+
+        return Strategy("busy", space, signals, lambda p: 1)
+
+    grid = space.grid(window=list(range(1, 501)))
+    parts = [len(list(plan(deciding(every), BTC, grid, 2**22))) for every in (1, 500)]
+    assert parts[0] >= 3 * parts[1]

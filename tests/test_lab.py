@@ -7,6 +7,7 @@ import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from quantlab.configuration import reader
 from quantlab.errors import ConfigurationError, InputError, NotStoredError, UnknownNameError
 from quantlab.lab import Lab
 from quantlab.market.candles import Candles
-from quantlab.market.synthetic import iid, planted_momentum
+from quantlab.market.resample import resample
+from quantlab.market.synthetic import garch, iid, planted_momentum
 from quantlab.settings import Settings
 from quantlab.store.parts import Parts
 from quantlab.validation.thresholds import Gate
@@ -256,3 +258,51 @@ def test_markets_are_stored_and_counted_one_by_one(lab: Lab, monkeypatch: pytest
         lab.validate(together)
     cell = together.best(min_trades=1)
     assert lab.run(together.market(1), cell).metrics["trades"] == together["trades"][1][cell.index]
+
+
+def test_what_was_asked_besides_is_stored_piece_by_piece(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    candles = iid(n_bars=1_500, timeframe="1h", seed=34)
+    grid = {"fast": FAST, "slow": SLOW}
+    asked: dict[str, Any] = {"assumptions": ["pessimistic"], "regimes": np.arange(1_500) % 3, "blocks": 4}
+    first = lab.sweep("sma_cross", candles, grid, progress=False, **asked)
+    assert searches(lab, candles) == (2,)
+    monkeypatch.setattr("quantlab.lab.sweeps.surfaces", None)  # nothing is computed from here on
+    again = lab.sweep("sma_cross", candles, grid, progress=False, **asked)
+    assert again.key == first.key
+    assert again.extras.rows.tobytes() == first.extras.rows.tobytes()
+    assert again.blocks.market.tobytes() == first.blocks.market.tobytes()
+    for one in (first, again):
+        pessimistic = lab.sweep(
+            "sma_cross", candles, grid, execution=ql.Execution(assumption="pessimistic"), progress=False
+        )
+        for alone, found in (
+            (lab.sweep("sma_cross", candles, grid, progress=False), one),
+            (pessimistic, one.under("pessimistic")),
+        ):
+            assert all(alone[name].tobytes() == found[name].tobytes() for name in METRICS)
+    assert searches(lab, candles) == (2,)
+
+
+def test_extras_do_not_stand_in_the_way_of_a_verdict(lab: Lab, planted: Candles) -> None:
+    surface = lab.sweep(
+        "sma_cross",
+        planted,
+        {"fast": FAST, "slow": SLOW},
+        progress=False,
+        assumptions=["optimistic"],
+        blocks=8,
+    )
+    verdict = lab.validate(surface, progress=False)
+    assert verdict.surface_key == surface.plain_key == small(lab, planted).key
+    assert verdict.to_json() == lab.validate(small(lab, planted), progress=False).to_json()
+
+
+def test_a_cell_is_run_with_the_lower_timeframe_of_its_surface(lab: Lab) -> None:
+    lower = garch(20_000, seed=8)
+    candles = resample(lower, "1d")
+    lab.put_candles(lower)
+    for how in ({}, {"intrabar": lower}):
+        surface = lab.sweep("liquidity_sweep", candles, {"stop_atr": [0.5, 1.5]}, progress=False, **how)
+        lab._candles.pop(lower.fingerprint, None)
+        assert lab.run(surface, surface.cell((0,))).metrics["net_profit"] == surface["net_profit"][0]
+        assert (lower.fingerprint in lab._candles) == ("intrabar" in how)

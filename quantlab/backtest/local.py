@@ -21,7 +21,6 @@ from quantlab.backtest.execution import Execution
 from quantlab.backtest.parts import Part, Place
 from quantlab.backtest.request import Request
 from quantlab.backtest.team import PROCESSORS, aside, team
-from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
 from quantlab.space import Cells

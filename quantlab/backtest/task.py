@@ -106,6 +106,8 @@ def make_tasks(
     tasks = []
     labels, lower = one_each("regimes", regimes, candles), one_each("intrabar", intrabar, candles)
     for market, label, detail in zip(candles, labels, lower, strict=True):
+        if detail is not None and not isinstance(detail, Candles):
+            raise InputError(f"`intrabar` must be Candles of a lower timeframe, got {type(detail).__name__}.")
         request = make_request(market, execution, assumptions, label, blocks)
         tasks.append(Task(Job(found, market, execution, request, detail, threads), cells))
     return tuple(tasks)

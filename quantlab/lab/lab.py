@@ -14,7 +14,7 @@ from quantlab import strategies
 from quantlab.backtest.engine import run_cell
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.markets import MarketSurface, plain_surface
-from quantlab.backtest.surface import Cell, Surface
+from quantlab.backtest.surface import CandlesIdentity, Cell, Surface
 from quantlab.backtest.task import make_tasks
 from quantlab.backtest.trades import Run
 from quantlab.errors import InputError, NotStoredError
@@ -183,7 +183,9 @@ class Lab:
             intrabar=intrabar,
         )
         for task in tasks:
-            self._remember(task.job.candles)
+            for used in (task.job.candles, task.job.intrabar):
+                if used is not None:
+                    self._remember(used)
         surfaces = stored_sweep(self.store, tasks, progress=progress)
         return surfaces[0] if isinstance(candles, Candles) else MarketSurface(surfaces)
 
@@ -237,7 +239,7 @@ class Lab:
         """
         surface = searched.surface if isinstance(searched, Study) else searched
         surface = plain_surface(surface)
-        candles, gate = candles or self._known(surface), gate or Gate()
+        candles, gate = candles or self._known(surface.identity), gate or Gate()
         again = (lambda part: searched.again(part).surface) if isinstance(searched, Study) else None
         key = verdict_key(surface, gate)
         method, seed = (searched.sampler, searched.seed) if isinstance(searched, Study) else ("grid", None)
@@ -286,13 +288,15 @@ class Lab:
     def run(self, surface: Surface, cell: Cell | Mapping[str, Any]) -> Run:
         """Backtest one cell of a surface: its trades, its equity, its metrics."""
         params = cell.params if isinstance(cell, Cell) else cell
-        return run_cell(surface.strategy, self._known(surface), params, surface.execution)
+        detail = None if surface.intrabar is None else self._known(surface.intrabar)
+        candles = self._known(surface.identity)
+        return run_cell(surface.strategy, candles, params, surface.execution, intrabar=detail)
 
     def inspect(self, surface: Surface, cell: Cell | Mapping[str, Any]) -> Any:
         """One cell booked as a ``vectorbt.Portfolio``, for its records, statistics and plots."""
         from quantlab.backtest.inspect import portfolio
 
-        return portfolio(self.run(surface, cell), self._known(surface), surface.execution)
+        return portfolio(self.run(surface, cell), self._known(surface.identity), surface.execution)
 
     def report(
         self, *verdicts: Verdict, path: Path | str | None = None, commands: Sequence[str] = ()
@@ -319,8 +323,7 @@ class Lab:
         self._candles[candles.fingerprint] = candles
         return candles
 
-    def _known(self, surface: Surface) -> Candles:
-        where = surface.identity
+    def _known(self, where: CandlesIdentity) -> Candles:
         if where.fingerprint not in self._candles:
             stored = self.store.candles(
                 where.exchange, where.symbol, where.timeframe, where.first_ms, where.last_ms

@@ -15,6 +15,7 @@ from quantlab.backtest.daily import day_numbers
 from quantlab.backtest.engine import engine_hash
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.extras import Extras
+from quantlab.backtest.intrabar import check_intrabar
 from quantlab.backtest.local import Job
 from quantlab.backtest.metrics import METRICS
 from quantlab.backtest.request import Request, make_request, rules_under
@@ -108,6 +109,8 @@ def make_tasks(
     for market, label, detail in zip(candles, labels, lower, strict=True):
         if detail is not None and not isinstance(detail, Candles):
             raise InputError(f"`intrabar` must be Candles of a lower timeframe, got {type(detail).__name__}.")
+        if detail is not None:
+            check_intrabar(market, detail)
         request = make_request(market, execution, assumptions, label, blocks)
         tasks.append(Task(Job(found, market, execution, request, detail, threads), cells))
     return tuple(tasks)

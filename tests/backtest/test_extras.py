@@ -239,3 +239,7 @@ def test_a_surface_with_a_lower_timeframe_is_not_judged() -> None:
         validate(surface, FOUR, progress=False)
     with pytest.raises(InputError, match="`intrabar` must be Candles of a lower timeframe, got str"):
         sweep("sma_cross", FOUR, CROSSES, intrabar="1h", progress=False)
+    with pytest.raises(InputError, match="must be of the same market"):
+        sweep("sma_cross", FOUR, CROSSES, intrabar=garch(500), progress=False)
+    with pytest.raises(InputError, match="must divide"):
+        sweep("sma_cross", BTC, CROSSES, intrabar=FOUR, progress=False)

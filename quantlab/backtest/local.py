@@ -24,6 +24,7 @@ from quantlab.backtest.team import PROCESSORS, aside, team
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
 from quantlab.space import Cells
+from quantlab.threads import at_most
 
 OnProgress = Callable[[int], None]
 Finished = tuple[Place, Cells, np.ndarray]
@@ -132,9 +133,9 @@ class _Work:
     def run(self) -> np.ndarray:
         """Evaluate the strategy, compose the distinct pairs, copy their rows to the cells."""
         job = self._job
-        p = prepare(
-            job.strategy, job.candles, self._part, job.execution, request=job.request, intrabar=job.intrabar
-        )
+        given = (job.strategy, job.candles, self._part, job.execution)
+        with at_most(self._threads):
+            p = prepare(*given, request=job.request, intrabar=job.intrabar)
         pair_row, pair_exit, position, weight = _pairs(p)
         out = np.empty((len(pair_row), job.request.rows))
 

@@ -1,90 +1,269 @@
-"""Numba kernels of the entry rows: combine packed clauses, find equal rows, list their decisions."""
+"""Numba kernels of the entry rows: combine packed clauses, list their decisions, find equal rows."""
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
+from quantlab.clauses.bit_kernels import lowest_bit, nonzero_bits
+from quantlab.clauses.kernels import delay_row
+from quantlab.clauses.rank_kernels import Ranked, relate
 from quantlab.jit import inlined, kernel
 
+_ONE = np.uint64(1)
+_TOP = np.uint64(63)
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _MIX2 = np.uint64(0xC2B2AE3D27D4EB4F)
+_MIX3 = np.uint64(0xD6E8FEB86659FD93)
+_MIX4 = np.uint64(0xA0761D6478BD642F)
+
+NEVER, NOTHING, STATE, CROSSING = range(4)
+"""What a side asks of a live comparison."""
+
+
+class Packed(NamedTuple):
+    """Packed clauses of both sides.
+
+    Attributes
+    ----------
+    words : uint64 array (clause rows, n_words)
+        Bit b of word w is bar 64 w + b.
+    both, long, short : int64 array (clauses, rows)
+        For every clause of both sides, of long alone and of short alone the row of `words` that an entry
+        row reads.
+    """
+
+    words: np.ndarray
+    both: np.ndarray
+    long: np.ndarray
+    short: np.ndarray
+
+
+class Live(NamedTuple):
+    """A comparison that is evaluated row by row, so that its product is never held.
+
+    Attributes
+    ----------
+    a, b : Ranked
+    a_row, b_row : int64 array (rows,)
+        Row of each that an entry row compares; none if no side asks for it.
+    long, short : int
+        What the side asks: `NOTHING`, `STATE` (hold now) or `CROSSING` (hold now and not on the bar
+        before). A side that is left out is `NEVER`.
+    long_less, short_less : bool
+        The side asks where `a` is less than `b`, not where it is greater.
+    """
+
+    a: Ranked
+    b: Ranked
+    a_row: np.ndarray
+    b_row: np.ndarray
+    long: int
+    long_less: bool
+    short: int
+    short_less: bool
 
 
 @inlined
-def _mix(h, value, factor):
-    h = (h ^ value) * factor
-    return h ^ (h >> np.uint64(29))
+def _asked(kind, less, bits, out):
+    """What a side asks of a comparison, where `bits` holds greater, less and known after a word of zeros.
+
+    A crossing was known and not so on the bar before.
+    """
+    words, at = out.size, 1 if less else 0
+    if kind in (NEVER, NOTHING):
+        out[:] = np.uint64(0) if kind == NEVER else ~np.uint64(0)
+    elif kind == STATE:
+        out[:] = bits[at, 1 : words + 1]
+    else:
+        now, known = bits[at, 1 : words + 1], bits[2, 1 : words + 1]
+        now_before, known_before = bits[at, :words], bits[2, :words]
+        for w in range(words):
+            before, carried = known[w] & ~now[w], known_before[w] & ~now_before[w]
+            out[w] = now[w] & ((before << _ONE) | (carried >> _TOP))
 
 
 @inlined
-def _word(words, index, r, w):
-    """Word `w` of row `r`: the conjunction of its clauses; zero without a clause."""
-    if index.shape[0] == 0:
-        return np.uint64(0)
-    value = words[index[0, r], w]
-    for c in range(1, index.shape[0]):
-        if value == 0:
-            return value
-        value &= words[index[c, r], w]
-    return value
+def _conjoin(words, index, r, out):
+    """Take from `out` what a clause of row r does not hold."""
+    for c in range(index.shape[0]):
+        other = words[index[c, r]]
+        for w in range(other.size):
+            out[w] &= other[w]
+
+
+@inlined
+def _decide(packed, live, valid, delay, bars, r, bits, long, short, either):
+    """Bits of the decisions of row r into `either`, of those that are short into `short`."""
+    words = valid.size
+    if live.a_row.size > 0:
+        relate(live.a, live.b, live.a_row[r], live.b_row[r], bits)
+    _asked(live.long, live.long_less, bits, long)
+    _asked(live.short, live.short_less, bits, short)
+    _conjoin(packed.words, packed.long, r, long)
+    _conjoin(packed.words, packed.short, r, short)
+    for w in range(words):
+        either[w] = long[w] ^ short[w]
+    _conjoin(packed.words, packed.both, r, either[:words])
+    if delay > 0:
+        delay_row(either[:words], delay, bars)
+        delay_row(short, delay, bars)
+    for w in range(words):
+        either[w] &= valid[w]
+        short[w] &= either[w]
+
+
+@inlined
+def _digest(all_, short, w):
+    """Two hashes of a word of decisions at its place."""
+    place = np.uint64(w + 1)
+    u, v = (all_ + place * _MIX3) * _MIX, (short + place * _MIX4) * _MIX2
+    x, y = u ^ (v >> np.uint64(32)), v ^ (u >> np.uint64(29))
+    x, y = (x ^ (x >> np.uint64(31)) ^ y) * _MIX4, (y ^ (y >> np.uint64(30)) + x) * _MIX3
+    return x ^ (x >> np.uint64(29)), y ^ (y >> np.uint64(32))
+
+
+@inlined
+def _longer(codes, total, room):
+    """A buffer of codes with room for that many more."""
+    longer = np.empty(2 * codes.size + room, np.int32)
+    longer[:total] = codes[:total]
+    return longer
 
 
 @kernel
-def digest_rows(words, long_index, short_index, valid, use, first, last, out, counts):
-    """Hash and count the decisions of the rows ``[first, last)``.
+def list_rows(packed, live, valid, use, delay, bars, rows, digest, counts, present):
+    """List, count and hash the decisions of some rows.
 
     Parameters
     ----------
-    words : uint64 array (clause rows, n_words)
-        Packed clauses of both sides, bit b of word w is bar 64 w + b.
-    long_index, short_index : int64 array (clauses, rows)
-        For every clause the row of `words` that an entry row reads.
+    packed : Packed
+    live : Live
     valid : uint64 array (n_words,)
         Bars on which a decision may be made.
     use : boolean array (rows,)
         Rows that any allowed cell needs; the others count as empty.
-    out : uint64 array (rows, 2)
-        Receives a 128-bit hash, so that equal rows are found without holding any of them. Two unequal
+    delay : int
+        Bars by which decisions are moved later.
+    bars : int
+    rows : int64 array
+        Rows to list, in this order.
+    digest : uint64 array (rows, 2)
+        Receives a 128-bit hash of the decisions: a sum of hashes of the words that hold any. Two unequal
         rows among a million share it with a probability below 1e-26.
     counts : int64 array (rows,)
         Receives the number of decisions.
+    present : uint8 array (2 bars,)
+        Receives ones at all codes that are listed.
+
+    Returns
+    -------
+    int32 array
+        Decisions of one row after the other, ascending, as ``2 * bar + (1 if short)``. A bar on which both
+        sides hold is no decision.
     """
-    for r in range(first, last):
-        a, b, count = np.uint64(0), np.uint64(0), 0
+    words = valid.size
+    wide = (words + 63) // 64 * 64
+    bits, either = np.zeros((3, wide + 1), np.uint64), np.zeros(wide, np.uint64)
+    long, short = np.zeros(words, np.uint64), np.zeros(words, np.uint64)
+    codes, total = np.empty(bars, np.int32), 0
+    for r in rows:
+        a, b, before = np.uint64(0), np.uint64(0), total
         if use[r]:
-            for w in range(valid.size):
-                long, short = _word(words, long_index, r, w), _word(words, short_index, r, w)
-                either = (long ^ short) & valid[w]
-                if either != 0:
-                    long, short = long & either, short & either
-                    place = np.uint64(w + 1)
-                    a = _mix(_mix(_mix(a, place, _MIX), long, _MIX2), short, _MIX)
-                    b = _mix(_mix(_mix(b, short, _MIX2), place, _MIX2), long, _MIX)
-                    while either != 0:
-                        either &= either - np.uint64(1)
-                        count += 1
-        out[r, 0], out[r, 1], counts[r] = a, b, count
+            _decide(packed, live, valid, delay, bars, r, bits, long, short, either)
+            if total + bars > codes.size:
+                codes = _longer(codes, total, bars)
+            for block in range(0, words, 64):
+                some = nonzero_bits(either, block)
+                while some != 0:
+                    w = block + np.int64(lowest_bit(some))
+                    some &= some - _ONE
+                    word, down = either[w], short[w]
+                    x, y = _digest(word, down, w)
+                    a, b = a + x, b + y
+                    while word != 0:
+                        bit = lowest_bit(word)
+                        word &= word - _ONE
+                        code = 128 * w + np.int64((bit << _ONE) | ((down >> bit) & _ONE))
+                        codes[total], present[code] = code, 1
+                        total += 1
+        digest[r, 0], digest[r, 1], counts[r] = a, b, total - before
+    return codes[:total]
 
 
 @kernel
-def list_rows(words, long_index, short_index, valid, chosen, start, out):
-    """Write the decisions of the `chosen` rows, ascending, as ``2 * bar + (1 if short)`` into `out`.
+def number_rows(digest, row_of, chosen):
+    """Number the distinct rows in the order in which they first appear; return how many there are.
 
-    ``out[start[i]:start[i + 1]]`` belongs to ``chosen[i]``. A bar on which both sides hold is no decision.
+    Parameters
+    ----------
+    digest : uint64 array (rows, 2)
+    row_of : int64 array (rows,)
+        Receives the number of each row.
+    chosen : int64 array (rows,)
+        Receives for each number the row that first had it.
     """
-    for i in range(chosen.size):
-        r, k = chosen[i], start[i]
-        if start[i + 1] == k:
-            continue
-        for w in range(valid.size):
-            long, short = _word(words, long_index, r, w), _word(words, short_index, r, w)
-            either = (long ^ short) & valid[w]
-            bit = 0
-            while either != 0:
-                while either & np.uint64(1) == 0:
-                    either >>= np.uint64(1)
-                    bit += 1
-                out[k] = 2 * (64 * w + bit) + (1 if (short >> np.uint64(bit)) & np.uint64(1) else 0)
-                k += 1
-                either >>= np.uint64(1)
-                bit += 1
+    size = 64
+    while size < 2 * digest.shape[0]:
+        size *= 2
+    table, found = np.full(size, -1, np.int64), 0
+    for r in range(digest.shape[0]):
+        at = np.int64(digest[r, 0] & np.uint64(size - 1))
+        while True:
+            known = table[at]
+            if known < 0:
+                table[at], chosen[found], row_of[r] = found, r, found
+                found += 1
+                break
+            if digest[chosen[known], 0] == digest[r, 0] and digest[chosen[known], 1] == digest[r, 1]:
+                row_of[r] = known
+                break
+            at = (at + 1) & (size - 1)
+    return found
+
+
+@kernel
+def unite(present):
+    """The sorted union of all decisions.
+
+    Parameters
+    ----------
+    present : uint8 array (2 n_bars,)
+        Not zero for the codes ``2 * bar + (1 if short)`` that some row holds.
+
+    Returns
+    -------
+    bar, side : int64 array (decisions,)
+    first_at : int64 array (n_bars + 1,)
+        Number of decisions before each bar.
+    position : int32 array (2 n_bars,)
+        Place of each code in the union.
+    """
+    position, first_at = np.empty(present.size, np.int32), np.empty(present.size // 2 + 1, np.int64)
+    total = 0
+    for code in range(present.size):
+        if code % 2 == 0:
+            first_at[code // 2] = total
+        position[code] = total
+        total += present[code] != 0
+    first_at[present.size // 2] = total
+    bar, side = np.empty(total, np.int64), np.empty(total, np.int64)
+    for code in range(present.size):
+        if present[code] != 0:
+            bar[position[code]], side[position[code]] = code // 2, 1 - 2 * (code % 2)
+    return bar, side, first_at, position
+
+
+@kernel
+def place_rows(codes, rows, counts, to, position, entries):
+    """Copy the `rows` that `codes` lists, as places in the union, to ``entries[to[r]:]``.
+
+    Rows whose `to` is negative are passed over.
+    """
+    k = 0
+    for r in rows:
+        if to[r] >= 0:
+            for i in range(counts[r]):
+                entries[to[r] + i] = position[codes[k + i]]
+        k += counts[r]

@@ -9,11 +9,26 @@ from typing import Any
 import numpy as np
 
 from quantlab.backtest import record
-from quantlab.backtest.row_kernels import digest_rows, list_rows
-from quantlab.clauses import AllOf, Clause, row_of, words_of
-from quantlab.clauses.kernels import delay_words
+from quantlab.backtest.row_kernels import (
+    CROSSING,
+    NEVER,
+    NOTHING,
+    STATE,
+    Live,
+    Packed,
+    list_rows,
+    number_rows,
+    place_rows,
+    unite,
+)
+from quantlab.clauses import AllOf, Clause, Comparison, row_of, words_of
+from quantlab.clauses.ranks import ranked
 from quantlab.errors import InputError
 from quantlab.signals import Signals
+from quantlab.threads import share
+
+_LEAST_BAR_ROWS = 400_000
+_NEAR_BYTES = 300_000
 
 
 @dataclass(frozen=True)
@@ -54,25 +69,8 @@ def clauses(signal: Any) -> list[np.ndarray | Clause]:
     return parts
 
 
-def _side(
-    parts: list[np.ndarray | Clause], n: int, delay: int, shape: tuple[int, ...], offset: int
-) -> tuple[list, np.ndarray]:
-    """Bits of each clause on its own axes, delayed, and the row of each that every entry row reads."""
-    words, index = [], np.empty((len(parts), int(np.prod(shape))), np.int64)
-    for i, part in enumerate(parts):
-        if part.shape[-1] not in (1, n):
-            raise InputError(f"entries must have 1 or {n} bars on their last axis, got {part.shape[-1]}.")
-        packed = words_of(part, n)
-        if delay:
-            delay_words(packed, delay, n)
-        index[i] = row_of(part.shape[:-1], shape) + offset
-        offset += len(packed)
-        words.append(packed)
-    return words, index
-
-
 def find_entries(signals: Signals, usable: np.ndarray, allowed: np.ndarray, delay: int) -> Entries:
-    """Combine, compare and list the entry rows.
+    """Combine the clauses of every entry row, list its decisions and number the distinct ones.
 
     Parameters
     ----------
@@ -88,41 +86,108 @@ def find_entries(signals: Signals, usable: np.ndarray, allowed: np.ndarray, dela
     long, short = clauses(signals.long), clauses(signals.short)
     if not long and not short:
         raise InputError("a strategy must return long or short entries, got neither.")
-    shape = axes_shape(long + short, k)
-    long_words, long_index = _side(long, n, delay, shape, 0)
-    short_words, short_index = _side(short, n, delay, shape, sum(map(len, long_words)))
-    words = np.concatenate(long_words + short_words)
-    valid = words_of(usable, n)[0]
+    for part in (*long, *short):
+        if part.shape[-1] not in (1, n):
+            raise InputError(f"entries must have 1 or {n} bars on their last axis, got {part.shape[-1]}.")
+    shape = axes_shape([*long, *short], k)
+    live = _live(long, short, n, shape)
+    packed = _packed(long, short, n, shape)
     use = allowed.any(axis=tuple(i for i in range(k) if shape[i] == 1), keepdims=True)
     use = np.ascontiguousarray(np.broadcast_to(use, shape)).ravel()
-    size = use.size
-    digest, counts = np.empty((size, 2), np.uint64), np.empty(size, np.int64)
-    digest_rows(words, long_index, short_index, valid, use, 0, size, digest, counts)
-    order = np.lexsort((digest[:, 1], digest[:, 0]))
-    new = np.r_[True, (digest[order[1:]] != digest[order[:-1]]).any(axis=1)]
-    distinct = np.empty(size, np.int64)
-    distinct[order] = np.cumsum(new) - 1
-    chosen = order[new]
-    start = np.r_[0, np.cumsum(counts[chosen])]
-    codes = np.empty(start[-1], np.int64)
-    list_rows(words, long_index, short_index, valid, chosen, start, codes)
-    return Entries(_union(codes, start, n), distinct.reshape(shape), shape)
+    valid = words_of(usable, n)[0]
+    digest, counts = np.empty((use.size, 2), np.uint64), np.empty(use.size, np.int64)
+    present = np.zeros(2 * n, np.uint8)
+    order, listed = _order(live, use.size, n), []
+
+    def list_block(first: int, last: int) -> None:
+        rows = order[first:last]
+        codes = list_rows(packed, live, valid, use, delay, n, rows, digest, counts, present)
+        listed.append((rows, codes))
+
+    share(list_block, use.size, _block(use.size, n))
+    numbers, chosen = np.empty(use.size, np.int64), np.empty(use.size, np.int64)
+    chosen = chosen[: number_rows(digest, numbers, chosen)]
+    return Entries(_union(listed, counts, chosen, present), numbers.reshape(shape), shape)
 
 
-def _union(codes: np.ndarray, start: np.ndarray, n: int) -> record.Rows:
-    """The sorted union of all decisions, and every row as positions in it."""
-    present = np.zeros(2 * n, bool)
-    present[codes] = True
-    union = np.flatnonzero(present)
-    position = np.cumsum(present) - 1
-    bar = (union // 2).astype(np.int64)
-    return record.Rows(
-        bar=bar,
-        side=np.where(union % 2 == 1, -1, 1).astype(np.int64),
-        first_at=np.searchsorted(bar, np.arange(n + 1)).astype(np.int64),
-        start=start.astype(np.int64),
-        entries=position[codes].astype(np.int32),
+def _block(rows: int, n: int) -> int:
+    """Rows of a block: enough to be worth a thread's while, and several blocks for each thread."""
+    return max(-(-_LEAST_BAR_ROWS // n), -(-rows // 32))
+
+
+def _packed(
+    long: list[np.ndarray | Clause], short: list[np.ndarray | Clause], n: int, shape: tuple[int, ...]
+) -> Packed:
+    """Bits of each clause on its own axes, and the row of each that every entry row reads."""
+    distinct = {id(part): part for part in (*long, *short)}
+    words = {key: words_of(part, n) for key, part in distinct.items()}
+    offsets = dict(zip(words, np.cumsum([0, *map(len, words.values())]).tolist(), strict=False))
+    index = {key: row_of(part.shape[:-1], shape) + offsets[key] for key, part in distinct.items()}
+    sides = [{id(part) for part in side} for side in (long, short)]
+    shares = (sides[0] & sides[1], sides[0] - sides[1], sides[1] - sides[0])
+    none = np.empty((0, int(np.prod(shape))), np.int64)
+    return Packed(
+        np.concatenate([np.empty((0, -(-n // 64)), np.uint64), *words.values()]),
+        *(
+            np.array([*none, *(index[key] for key in share)], np.int64).reshape(-1, none.shape[1])
+            for share in shares
+        ),
     )
+
+
+def _live(
+    long: list[np.ndarray | Clause], short: list[np.ndarray | Clause], n: int, shape: tuple[int, ...]
+) -> Live:
+    """Take a comparison of many rows with many rows, and its like on the other side, out of the clauses."""
+    size = int(np.prod(shape))
+    for part in (*long, *short):
+        if isinstance(part, Comparison) and part.worth_ranking(size):
+            a, b = part.greater, part.lesser
+            return Live(
+                *ranked(*part.rows(n)),
+                row_of(a.shape[:-1], shape),
+                row_of(b.shape[:-1], shape),
+                *_ask(long, a, b),
+                *_ask(short, a, b),
+            )
+    none, no_row = np.empty((0, n)), np.empty(0, np.int64)
+    return Live(*ranked(none, none), no_row, no_row, *_ask(long, none, none), *_ask(short, none, none))
+
+
+def _ask(side: list[np.ndarray | Clause], a: np.ndarray, b: np.ndarray) -> tuple[int, bool]:
+    """What a side asks of `a` and `b`, and whether it asks where `a` is less; that clause is taken out."""
+    for place, part in enumerate(side):
+        if isinstance(part, Comparison) and {id(part.greater), id(part.lesser)} == {id(a), id(b)}:
+            del side[place]
+            return CROSSING if part.crossed else STATE, part.greater is not a
+    return NOTHING if side else NEVER, False
+
+
+def _order(live: Live, size: int, n: int) -> np.ndarray:
+    """The order in which to list the rows: those next to each other that compare the same few rows."""
+    if not live.a_row.size:
+        return np.arange(size)
+    few = max(1, _NEAR_BYTES // (2 * n))
+    return np.argsort(live.b_row // few * len(live.a.values) + live.a_row, kind="stable")
+
+
+def _union(
+    listed: list[tuple[np.ndarray, np.ndarray]], counts: np.ndarray, chosen: np.ndarray, present: np.ndarray
+) -> record.Rows:
+    """The sorted union of all decisions, and every distinct row as places in it."""
+    start = np.zeros(len(chosen) + 1, np.int64)
+    np.cumsum(counts[chosen], out=start[1:])
+    to = np.full(len(counts), -1)
+    to[chosen] = start[:-1]
+    bar, side, first_at, position = unite(present)
+    entries = np.empty(start[-1], np.int32)
+
+    def place(first: int, last: int) -> None:
+        for rows, codes in listed[first:last]:
+            place_rows(codes, rows, counts, to, position, entries)
+
+    share(place, len(listed), 1)
+    return record.Rows(bar=bar, side=side, first_at=first_at, start=start, entries=entries)
 
 
 def own(array: np.ndarray) -> np.ndarray:

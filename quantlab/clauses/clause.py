@@ -76,6 +76,38 @@ class AllOf(Clause):
         return out
 
 
+@dataclass(frozen=True, eq=False)
+class Bits(Clause):
+    """A condition that was computed as bits along time.
+
+    Parameters
+    ----------
+    packed : uint64 array (rows, n_words)
+        As `Clause.words` returns them.
+    axes : tuple of int
+        Parameter axes of the rows.
+    n_bars : int
+    """
+
+    packed: np.ndarray
+    axes: tuple[int, ...]
+    n_bars: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Parameter axes and bars."""
+        return (*self.axes, self.n_bars)
+
+    def to_array(self) -> np.ndarray:
+        """One boolean for every bit."""
+        flat = np.unpackbits(self.packed.view(np.uint8), axis=1, count=self.n_bars, bitorder="little")
+        return flat.view(np.bool_).reshape(self.shape)
+
+    def words(self, n_bars: int) -> np.ndarray:
+        """The bits as they are, to be read only."""
+        return self.packed
+
+
 def all_of(*clauses: np.ndarray | Clause) -> AllOf:
     """Join clauses with "and" without evaluating their product.
 

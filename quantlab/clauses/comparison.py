@@ -42,10 +42,19 @@ class Comparison(Clause):
             found[..., :1] = False
         return found
 
+    def worth_ranking(self, rows: int) -> bool:
+        """Whether it compares many rows with many rows, and over nearly all axes of `rows` entry rows."""
+        own = self.greater[..., 0].size + self.lesser[..., 0].size
+        return 4 * own <= rows <= 4 * int(np.prod(self.shape[:-1]))
+
+    def rows(self, n_bars: int) -> tuple[np.ndarray, np.ndarray]:
+        """Both sides as contiguous rows of `n_bars` over their own parameter axes."""
+        return _rows(self.greater, n_bars), _rows(self.lesser, n_bars)
+
     def words(self, n_bars: int) -> np.ndarray:
         """Bits of the comparison, a row per cell over the axes of both arrays."""
         axes = self.shape[:-1]
-        a, b = (_rows(x, n_bars) for x in (self.greater, self.lesser))
+        a, b = self.rows(n_bars)
         rows = row_of(self.greater.shape[:-1], axes), row_of(self.lesser.shape[:-1], axes)
         out = np.empty((len(rows[0]), (n_bars + 63) // 64), np.uint64)
         pack_above(a, b, *rows, out)

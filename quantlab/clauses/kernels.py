@@ -11,11 +11,15 @@ _ONE = np.uint64(1)
 
 
 @inlined
-def _is_above(x, y, first, last):
+def above_bits(x, y, first, last):
     """Bits of ``x > y`` over the bars ``[first, last)``, at most 64."""
     word = np.uint64(0)
-    for k in range(last - first):
-        word |= np.uint64(x[first + k] > y[first + k]) << np.uint64(k)
+    if last - first == 64:
+        for k in range(64):
+            word |= np.uint64(x[first + k] > y[first + k]) << np.uint64(k)
+    else:
+        for k in range(last - first):
+            word |= np.uint64(x[first + k] > y[first + k]) << np.uint64(k)
     return word
 
 
@@ -43,13 +47,10 @@ def pack_above(a, b, a_row, b_row, out):
     out : uint64 array (rows, n_words)
     """
     n = a.shape[1]
-    full = n // 64
     for r in range(out.shape[0]):
         x, y, row = a[a_row[r]], b[b_row[r]], out[r]
-        for w in range(full):
-            row[w] = _is_above(x, y, 64 * w, 64 * w + 64)
-        if full < row.size:
-            row[full] = _is_above(x, y, 64 * full, n)
+        for w in range(row.size):
+            row[w] = above_bits(x, y, 64 * w, min(64 * w + 64, n))
 
 
 @kernel
@@ -88,18 +89,15 @@ def conjoin(words, index, out):
 
 
 @kernel
-def delay_words(words, delay, n):
-    """Move the bits of every row `delay` bars later, in place; what was not yet decided is zero.
+def delay_row(row, delay, n):
+    """Move the bits of a row `delay` bars later, in place; what was not yet decided is zero.
 
     Bits from bar `n` on stay zero.
     """
     whole, part = delay // 64, np.uint64(delay % 64)
-    last = np.uint64(0xFFFFFFFFFFFFFFFF) >> np.uint64((64 - n % 64) % 64)
-    for r in range(words.shape[0]):
-        row = words[r]
-        for w in range(row.size - 1, -1, -1):
-            word = row[w - whole] << part if w >= whole else np.uint64(0)
-            if part != 0 and w > whole:
-                word |= row[w - whole - 1] >> (np.uint64(64) - part)
-            row[w] = word
-        row[row.size - 1] &= last
+    for w in range(row.size - 1, -1, -1):
+        word = row[w - whole] << part if w >= whole else np.uint64(0)
+        if part != 0 and w > whole:
+            word |= row[w - whole - 1] >> (np.uint64(64) - part)
+        row[w] = word
+    row[row.size - 1] &= ~np.uint64(0) >> np.uint64(64 * row.size - n)

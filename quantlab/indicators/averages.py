@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from quantlab.errors import InputError
-from quantlab.indicators.kernels import moving_means
+from quantlab.indicators.kernels import moving_means, present_values
+from quantlab.threads import share
 
+_BLOCK_BARS = 1_536
+_LEAST_ADDITIONS = 400_000
 LEAST_PRESENT = 0.8
 """Share of a window that must be present for an indicator over it to be defined."""
 
@@ -53,8 +56,22 @@ def sma(x: np.ndarray, window: np.ndarray | int) -> np.ndarray:
     distinct, place = np.unique(windows[..., 0], return_inverse=True)
     if distinct[0] < 1:
         raise InputError(f"`window` must be at least 1 bar, got {distinct[0]}.")
-    means = moving_means(np.ascontiguousarray(x, dtype=np.float64), distinct, LEAST_PRESENT)
+    means = _means(np.array(x, dtype=np.float64), distinct)
+    if len(distinct) == place.size and (place.ravel() == np.arange(place.size)).all():
+        return means.reshape(*windows.shape[:-1], means.shape[1])
     return means[place.reshape(windows.shape[:-1])]
+
+
+def _means(x: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """Moving means over ascending windows, shape ``(len(windows), n_bars)``."""
+    values, counts = present_values(x, int(windows[-1]))
+    out = np.empty((len(windows), x.size))
+
+    def block(first: int, last: int) -> None:
+        moving_means(values, counts, windows, LEAST_PRESENT, first, last, out)
+
+    share(block, x.size, max(_BLOCK_BARS, _LEAST_ADDITIONS // int(windows[-1])))
+    return out
 
 
 def true_range(high: np.ndarray, low: np.ndarray, close: np.ndarray) -> np.ndarray:

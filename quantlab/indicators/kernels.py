@@ -4,33 +4,70 @@ from __future__ import annotations
 
 import numpy as np
 
+from quantlab.clauses.kernels import above_bits
 from quantlab.jit import kernel
 
 
 @kernel
-def moving_means(x, windows, least):
-    """Mean of the last w values for every w of `windows` (ascending): shape ``(len(windows), n)``.
+def present_values(x, padding):
+    """Prepare `x` for `moving_means`.
+
+    Returns
+    -------
+    values : float64 array (padding + n,)
+        Zeros, then `x` with zeros where it is NaN.
+    counts : int64 array (n + 1,)
+        Number of values present before each bar.
+    """
+    values, counts = np.zeros(padding + x.size), np.zeros(x.size + 1, np.int64)
+    for t in range(x.size):
+        is_there = x[t] == x[t]
+        values[padding + t] = x[t] if is_there else 0.0
+        counts[t + 1] = counts[t] + is_there
+    return values, counts
+
+
+@kernel
+def moving_means(values, counts, windows, least, first, last, out):
+    """Mean of the last w values for every w of `windows` (ascending), bars ``[first, last)`` of `out`.
 
     Summed from the newest value backwards in one sweep over the lags, so that a value depends on its
-    own window only, bit for bit, wherever the series starts.
+    own window only, bit for bit, wherever the series starts. Every step adds one lag to all bars.
+
+    Parameters
+    ----------
+    values, counts : arrays
+        As `present_values` returns them, with a padding of at least the longest window.
+    windows : int64 array
+    least : float
+        Share of a window that must be present.
+    out : float64 array (len(windows), n)
     """
-    n = x.size
-    sums, counts = np.zeros(n), np.zeros(n, np.int32)
-    out = np.full((windows.size, n), np.nan)
-    lag = 0
+    n, bars = counts.size - 1, last - first
+    at, complete = values.size - n + first, counts[n] == n
+    sums, lag = np.zeros(bars), 0
     for i in range(windows.size):
         w = windows[i]
+        while lag + 4 <= w:
+            a, b = values[at - lag : at - lag + bars], values[at - lag - 1 : at - lag - 1 + bars]
+            c, d = values[at - lag - 2 : at - lag - 2 + bars], values[at - lag - 3 : at - lag - 3 + bars]
+            for t in range(bars):
+                sums[t] = (((sums[t] + a[t]) + b[t]) + c[t]) + d[t]
+            lag += 4
         while lag < w:
-            for t in range(lag, n):
-                value = x[t - lag]
-                if value == value:
-                    sums[t] += value
-                    counts[t] += 1
+            a = values[at - lag : at - lag + bars]
+            for t in range(bars):
+                sums[t] += a[t]
             lag += 1
-        for t in range(w - 1, n):
-            if counts[t] >= least * w:
-                out[i, t] = sums[t] / counts[t]
-    return out
+        row = out[i, first:last]
+        if complete:
+            for t in range(bars):
+                row[t] = sums[t] / w
+        else:
+            for t in range(bars):
+                there = counts[first + t + 1] - counts[max(first + t + 1 - w, 0)]
+                row[t] = sums[t] / there if there >= least * w else np.nan
+        row[: max(0, min(bars, w - 1 - first))] = np.nan
 
 
 @kernel
@@ -96,23 +133,49 @@ def latest_level(n, swings, level, since, strength, lookback):
 
 
 @kernel
-def reclaims(event_start, event_bars, event_row, level, level_row, bars, close, out):
-    """Set ``out[r, t]`` where bar t closes above the level of an event at most ``bars[r] - 1`` bars old.
+def reclaiming(close, level, out):
+    """Bits of ``close[t + age] > level[r, t]`` into ``out[age, r]``: closed above by a later bar."""
+    n = close.size
+    for age in range(out.shape[0]):
+        later = close[age:]
+        for r in range(level.shape[0]):
+            row, words = level[r], out[age, r]
+            for w in range(words.size):
+                words[w] = above_bits(later, row, 64 * w, max(64 * w, min(64 * w + 64, n - age)))
+
+
+@kernel
+def reclaims(events, event_row, closes, level_row, bars, first, last, out):
+    """Bits of the bars that close above the level of an event at most ``bars[r] - 1`` bars old.
 
     Parameters
     ----------
-    event_start, event_bars : int64 arrays
-        Bars of the events of each event row, one row after the other.
+    events : uint64 array (event rows, n_words)
+        Bits of the events.
+    closes : uint64 array (ages, level rows, n_words)
+        As `reclaiming` leaves it.
     event_row, level_row : int64 arrays (rows,)
         Rows that each output row reads.
-    level : float64 array (level rows, n)
     bars : int64 array (rows,)
+    first, last : int
+        Rows to fill.
+    out : uint64 array (rows, n_words)
     """
-    n = close.size
-    for r in range(out.shape[0]):
-        e, lv = event_row[r], level_row[r]
-        for i in range(event_start[e], event_start[e + 1]):
-            t = event_bars[i]
-            for b in range(t, min(t + bars[r], n)):
-                if close[b] > level[lv, t]:
-                    out[r, b] = True
+    words = out.shape[1]
+    padded = np.zeros(words + 1, np.uint64)
+    now, before = padded[1:], padded[:words]
+    for r in range(first, last):
+        row, event = out[r], events[event_row[r]]
+        row[:] = 0
+        for age in range(bars[r]):
+            closed, part = closes[age, level_row[r]], np.uint64(age % 64)
+            for w in range(words):
+                now[w] = event[w] & closed[w]
+            late = row[age // 64 :]
+            if part == 0:
+                for w in range(late.size):
+                    late[w] |= now[w]
+            else:
+                carry = np.uint64(64) - part
+                for w in range(late.size):
+                    late[w] |= (now[w] << part) | (before[w] >> carry)

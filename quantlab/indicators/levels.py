@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantlab.indicators.kernels import latest_level, reclaims, swing_lows, touched_levels
+from quantlab.clauses import Bits, Clause, row_of, words_of
+from quantlab.indicators.kernels import latest_level, reclaiming, reclaims, swing_lows, touched_levels
+from quantlab.threads import share
+
+_LEAST_WORDS = 400_000
 
 
 def support(
@@ -60,7 +64,7 @@ def resistance(
     return -support(-np.asarray(high), lookback, min_touches, tolerance, strength)
 
 
-def reclaimed(pierced: np.ndarray, close: np.ndarray, level: np.ndarray, bars: np.ndarray) -> np.ndarray:
+def reclaimed(pierced: np.ndarray | Clause, close: np.ndarray, level: np.ndarray, bars: np.ndarray) -> Clause:
     """Whether a bar closes back above a level that was pierced within the last `bars` bars.
 
     Each piercing bar is judged by its own level. Known at the close of the bar; pass negative prices for
@@ -68,7 +72,7 @@ def reclaimed(pierced: np.ndarray, close: np.ndarray, level: np.ndarray, bars: n
 
     Parameters
     ----------
-    pierced : boolean array (..., n_bars)
+    pierced : boolean array or clause (..., n_bars)
         Bars that went below `level`.
     close : float array (n_bars,)
     level : float array (..., n_bars)
@@ -78,27 +82,22 @@ def reclaimed(pierced: np.ndarray, close: np.ndarray, level: np.ndarray, bars: n
 
     Returns
     -------
-    boolean array (..., n_bars)
-        Over the broadcast axes of all three.
+    Clause (..., n_bars)
+        Over the broadcast axes of all three; ``np.asarray`` of it is the boolean array.
     """
     n = close.size
     axes = np.broadcast_shapes(pierced.shape[:-1], level.shape[:-1], bars.shape[:-1])
-    flat = np.ascontiguousarray(pierced).reshape(-1, n)
-    rows, at = np.nonzero(flat)
-    out = np.zeros((int(np.prod(axes)), n), np.bool_)
-    reclaims(
-        np.searchsorted(rows, np.arange(len(flat) + 1)),
-        at,
-        _rows(pierced.shape[:-1], axes),
-        np.array(level, dtype=np.float64).reshape(-1, n),
-        _rows(level.shape[:-1], axes),
-        np.broadcast_to(bars[..., 0], axes).ravel().astype(np.int64),
-        np.array(close, dtype=np.float64),
-        out,
-    )
-    return out.reshape(*axes, n)
+    ages = np.broadcast_to(bars[..., 0], axes).ravel().astype(np.int64)
+    levels = np.array(level, dtype=np.float64).reshape(-1, n)
+    words = -(-n // 64)
+    closes = np.empty((min(int(ages.max()), n), len(levels), words), np.uint64)
+    reclaiming(np.array(close, dtype=np.float64), levels, closes)
+    events, out = words_of(pierced, n), np.empty((ages.size, words), np.uint64)
+    rows = row_of(pierced.shape[:-1], axes), row_of(level.shape[:-1], axes)
+    ages = np.minimum(ages, n)
 
+    def block(first: int, last: int) -> None:
+        reclaims(events, rows[0], closes, rows[1], ages, first, last, out)
 
-def _rows(own: tuple[int, ...], axes: tuple[int, ...]) -> np.ndarray:
-    """Row of an array with parameter axes `own` that each row over `axes` reads."""
-    return np.broadcast_to(np.arange(int(np.prod(own))).reshape(own), axes).ravel().copy()
+    share(block, ages.size, max(1, _LEAST_WORDS // words))
+    return Bits(out, axes, n)

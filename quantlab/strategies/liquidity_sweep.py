@@ -28,7 +28,7 @@ from __future__ import annotations
 import numpy as np
 
 from quantlab.indicators import mean_true_range, reclaimed, resistance, shift, sma, support
-from quantlab.signals import Columns, Signals, all_of, strategy
+from quantlab.signals import Columns, Signals, above, all_of, below, strategy
 from quantlab.space import Float, Int, Params, Space
 
 SPACE = Space(
@@ -64,14 +64,16 @@ def signals(candles: Columns, p: Params) -> Signals:
 
     floor = shift(support(candles.low, p.level_lookback, p.min_touches, p.level_tolerance), 1)
     ceiling = shift(resistance(candles.high, p.level_lookback, p.min_touches, p.level_tolerance), 1)
-    below = (candles.low < floor * (1 - p.pierce_depth)) & surge
-    above = (candles.high > ceiling * (1 + p.pierce_depth)) & surge
+    hunted_low = all_of(below(candles.low, floor * (1 - p.pierce_depth)), surge)
+    hunted_high = all_of(above(candles.high, ceiling * (1 + p.pierce_depth)), surge)
 
     stop = p.stop_atr * atr
     return Signals(
-        long=all_of(reclaimed(below, candles.close, floor, p.rejection_bars), body >= p.reversal_size * atr),
+        long=all_of(
+            reclaimed(hunted_low, candles.close, floor, p.rejection_bars), body >= p.reversal_size * atr
+        ),
         short=all_of(
-            reclaimed(above, -candles.close, -ceiling, p.rejection_bars), -body >= p.reversal_size * atr
+            reclaimed(hunted_high, -candles.close, -ceiling, p.rejection_bars), -body >= p.reversal_size * atr
         ),
         stop=stop,
         target=p.reward_risk * stop,

@@ -16,6 +16,7 @@ from quantlab.backtest.rows import Entries, find_entries
 from quantlab.clauses import AllOf, Comparison, above, all_of, below, crossed_above, crossed_below
 from quantlab.errors import InputError
 from quantlab.signals import Signals
+from quantlab.threads import at_most
 
 BARS = st.sampled_from([1, 2, 63, 64, 65, 127, 128, 130])
 
@@ -96,6 +97,52 @@ def test_entry_rows_are_the_plain_conjunction(n: int, axes: list[int], delay: in
         assert decisions(entries, shape, place) == expected
         contents.setdefault(tuple(expected), set()).add(int(np.broadcast_to(entries.row_of, shape)[place]))
     assert all(len(rows) == 1 for rows in contents.values())  # equal rows are one row
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.sampled_from([1, 64, 65, 150]),
+    st.sampled_from([above, below, crossed_above, crossed_below]),
+    st.sampled_from([above, below, crossed_above, crossed_below, None]),
+    st.sampled_from([0, 1, 70]),
+    st.integers(0, 2**32 - 1),
+)
+def test_a_comparison_of_many_rows_with_many_rows(
+    n: int, kind: Any, other: Any, delay: int, seed: int
+) -> None:
+    """Enough rows to be compared by rank; the product that is never held is held here."""
+    rng = np.random.default_rng(seed)
+    a = np.round(np.cumsum(rng.normal(size=(9, 1, n)), axis=-1), int(rng.integers(0, 4)))
+    b = np.round(np.cumsum(rng.normal(size=(8, n)), axis=-1), 1)
+    a[rng.random(a.shape) < 0.02] = np.nan
+    b[rng.random(b.shape) < 0.02] = np.nan
+    turned = rng.random() < 0.5
+    long = kind(a, b)
+    short = None if other is None else other(b, a) if turned else other(a, b)
+    assert long.worth_ranking(72)
+    ready = rng.random((8, n)) < 0.9
+    kept = Signals(long=all_of(long, ready), short=None if short is None else all_of(short, ready))
+    plain_arrays = [None if x is None else np.asarray(x) for x in (kept.long, kept.short)]
+    usable, allowed = rng.random(n) < 0.9, rng.random((9, 8)) < 0.8
+    found = find_entries(kept, usable, allowed, min(delay, n - 1))
+    held = find_entries(Signals(*plain_arrays), usable, allowed, min(delay, n - 1))
+    for place in zip(*np.nonzero(allowed), strict=True):
+        assert decisions(found, (9, 8), place) == decisions(held, (9, 8), place)
+    assert np.array_equal(found.row_of, held.row_of)
+
+
+def test_threads_change_nothing() -> None:
+    rng = np.random.default_rng(4)
+    n = 2_000
+    a, b = np.cumsum(rng.normal(size=(40, 1, n)), axis=-1), np.cumsum(rng.normal(size=(50, n)), axis=-1)
+    signals = Signals(long=crossed_above(a, b), short=all_of(below(a, b), rng.random((50, n)) < 0.1))
+    made = []
+    for threads in (1, 2, 5):
+        with at_most(threads):
+            made.append(find_entries(signals, np.ones(n, bool), np.ones((40, 50), bool), 0))
+    for other in made[1:]:
+        assert np.array_equal(made[0].row_of, other.row_of)
+        assert all(map(np.array_equal, made[0].rows, other.rows))
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

@@ -142,16 +142,16 @@ class Kept:
 def test_a_stopped_sweep_goes_on_where_it_was() -> None:
     kept = Kept(stop_after=3)
     with pytest.raises(KeyboardInterrupt):
-        swept("liquidity_sweep", GRID, budget=2**19, checkpoint=kept)
+        swept("liquidity_sweep", GRID, budget=2**18, checkpoint=kept)
     first = list(kept.saved)
     assert len(set(first)) == 3
     kept.stop_after, kept.saved = None, []
-    resumed = swept("liquidity_sweep", GRID, budget=2**19, checkpoint=kept)
+    resumed = swept("liquidity_sweep", GRID, budget=2**18, checkpoint=kept)
     assert not set(first) & set(kept.saved)
     assert len(kept.parts) > 5
     assert same(resumed, swept("liquidity_sweep", GRID))
     kept.saved = []
-    assert same(swept("liquidity_sweep", GRID, budget=2**19, checkpoint=kept), resumed)
+    assert same(swept("liquidity_sweep", GRID, budget=2**18, checkpoint=kept), resumed)
     assert kept.saved == []
 
 

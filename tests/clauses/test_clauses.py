@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import njit
 
 from quantlab.clauses import AllOf, Clause, above, all_of, below, crossed_above, crossed_below, words_of
-from quantlab.clauses.kernels import delay_words
+from quantlab.clauses.kernels import delay_row
+from quantlab.clauses.rank_kernels import Ranked, relate
+from quantlab.clauses.ranks import ranked
 from quantlab.errors import InputError
 
+related = njit(relate.py_func)
 BARS = st.sampled_from([1, 2, 63, 64, 65, 128, 131])
 FEW_VALUES = st.sampled_from([0.0, 1.0, 1.0, 2.0, -0.0, math.nan, math.inf, -math.inf])
 KINDS = {"above": above, "below": below, "crossed_above": crossed_above, "crossed_below": crossed_below}
@@ -126,10 +130,52 @@ def test_words_of_an_array_are_its_bits(n: int, seed: int) -> None:
 def test_delayed_words_are_delayed_bits(n: int, delay: int, seed: int) -> None:
     flags = np.random.default_rng(seed).random((2, n)) < 0.5
     words = words_of(flags, n).copy()
-    delay_words(words, delay, n)
+    for row in words:
+        delay_row(row, delay, n)
     expected = np.zeros((2, words.shape[1] * 64), bool)
     expected[:, min(delay, n) : n] = flags[:, : max(n - delay, 0)]
     assert np.array_equal(bits(words, n), expected)
+
+
+VALUES = st.one_of(
+    FEW_VALUES,
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.floats(100.0, 101.0),
+    st.sampled_from([100.0, math.nextafter(100.0, 101.0), 1e308, -1e308, 5e-324]),
+)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.data(), st.sampled_from([1, 63, 64, 65, 200]))
+def test_ranked_rows_compare_as_their_values_do(data: st.DataObject, n: int) -> None:
+    elements = data.draw(st.sampled_from([VALUES, FEW_VALUES, st.floats(99.0, 101.0)]))
+    a, b = (data.draw(hnp.arrays(np.float64, (rows, n), elements=elements)) for rows in (2, 3))
+    x, y = ranked(a, b)
+    for i, j in np.ndindex(2, 3):
+        found = relation(x, y, i, j)
+        wanted = a[i] > b[j], a[i] < b[j], ~np.isnan(a[i]) & ~np.isnan(b[j])
+        assert np.array_equal(found[:, :n], wanted)
+        assert not found[:, n:].any()
+
+
+def test_ranks_decide_where_rows_lie_apart_and_values_where_they_tie() -> None:
+    rng = np.random.default_rng(5)
+    n = 64 * 70 + 3
+    base = np.cumsum(rng.normal(size=n))
+    a = base + np.array([[0.0], [3.0], [1e-13], [np.nan]])
+    b = base + np.where(rng.random((5, n)) < 0.01, 1.0, 0.0) * rng.normal(size=(5, 1))
+    x, y = ranked(a, b)
+    for i, j in np.ndindex(4, 5):
+        assert np.array_equal(relation(x, y, i, j)[:2, :n], [a[i] > b[j], a[i] < b[j]])
+
+
+def relation(x: Ranked, y: Ranked, i: int, j: int) -> np.ndarray:
+    """Bits of greater, less and both known."""
+    words = x.known.shape[1]
+    out = np.zeros((3, 1 + -(-words // 64) * 64), np.uint64)
+    related(x, y, i, j, out)
+    assert not out[:, 0].any()
+    return bits(out[:, 1 : words + 1], x.values.shape[1])
 
 
 def test_no_product_is_held() -> None:

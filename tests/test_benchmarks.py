@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
@@ -57,6 +58,23 @@ def test_a_whole_grid_is_measured(strategy: str) -> None:
     assert found["ns_per_bar_cell"] == pytest.approx(found["seconds"] / 27_000 * 1e9, rel=0.02)
     assert found["min_cpu_seconds"] > 0
     assert found["peak_mib"] >= 0
+
+
+def test_three_fill_assumptions_are_measured_against_one() -> None:
+    found = figures("reference_grid.py", "--bars", "900", "--cells", "30", "--repeats", "3", "--assumptions")
+    assert found["cost_of_three"] > 0
+    assert found["cpu_cost_of_three"] > 0
+
+
+def test_the_tables_of_the_speed_page_are_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    page = importlib.import_module("figures")
+    found = json.loads(page.RECORD.read_text(encoding="utf-8"))
+    assert found.keys() == page.RUNS.keys()
+    text = page.PAGE.read_text(encoding="utf-8")
+    assert page.written(text, found) == text
+    with pytest.raises(SystemExit, match="one place for marks"):
+        page.written("", found)
 
 
 @pytest.mark.slow

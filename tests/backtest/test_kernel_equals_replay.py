@@ -5,7 +5,11 @@ The two were written independently from the law of fills. Whole numbers must be 
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,7 +110,7 @@ def test_one_cell(backtest: Any, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("rule", [*RULES, "together"])
-@settings(max_examples=250, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.data())
 def test_one_cell_under_every_rule(rule: str, data: st.DataObject) -> None:
     case: Case = data.draw(cases() if rule == "together" else cases(rules=(), always=(rule,)))
@@ -218,3 +222,11 @@ def test_real_strategies_on_real_candles(name: str, values: Any, on_bars: slice,
         assert_same_run(run_cell(strategy, candles, params, execution), plain, candles)
         cell = {metric: surface.metrics[metric][index] for metric in METRICS}
         assert_same_metrics(cell, plain.metrics, has_ties(plain, candles))
+
+
+def test_the_kernels_mean_the_same_without_compilation() -> None:
+    script = Path(__file__).with_name("uncompiled.py")
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    command = [sys.executable, "-W", "error", str(script)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "equal without compilation", done.stderr[-3000:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from quantlab.errors import InputError, UnknownNameError
@@ -131,4 +131,5 @@ class Execution:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values that identify these rules."""
-        return {**asdict(self), "sizing": {"kind": type(self.sizing).__name__, **asdict(self.sizing)}}
+        sizing = {"kind": type(self.sizing).__name__, **vars(self.sizing)}
+        return {**vars(self), "costs": dict(vars(self.costs)), "sizing": sizing}

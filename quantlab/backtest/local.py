@@ -12,6 +12,7 @@ import itertools
 import json
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 
@@ -25,6 +26,12 @@ from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
 from quantlab.space import Cells
 from quantlab.threads import at_most
+
+_MOST_BLOCKS = 16
+"""Blocks per thread, at most: what bounds the time that threads wait for the last one."""
+
+_LEAST_STEPS, _LEAST_COPIES = 4_000, 16_384
+"""Entries followed, cells copied: what makes a block worth its own memory and its own call."""
 
 OnProgress = Callable[[int], None]
 Finished = tuple[Place, Cells, np.ndarray]
@@ -138,30 +145,37 @@ class _Work:
             p = prepare(*given, request=job.request, intrabar=job.intrabar)
         pair_row, pair_exit, position, weight = _pairs(p)
         out = np.empty((len(pair_row), job.request.rows))
+        cells, done = np.cumsum(weight), np.zeros(1, np.int64)
 
         def compose(first: int, last: int) -> None:
-            p.run_pairs(pair_row, pair_exit, first, last, out, np.zeros(2, np.int64), self._cancel)
-            self._finished.append(int(weight[first:last].sum()))
+            p.run_pairs(pair_row, pair_exit, first, last, out, done, self._cancel)
+            self._finished.append(int(cells[last - 1]) - int(cells[first - 1] if first else 0))
 
-        self._share(compose, len(pair_row), max(32, -(-len(pair_row) // 64)))
+        steps = int((np.diff(p.entries.rows.start)[pair_row]).sum())
+        self._share(compose, len(pair_row), steps, _LEAST_STEPS)
         values = np.empty((job.request.rows, self._part.size))
         cell = np.flatnonzero(p.allowed)
         if cell.size < values.shape[1]:
             values.fill(np.nan)
             self._finished.append(values.shape[1] - cell.size)
         copy = functools.partial(_copy, out, position, cell, values)
-        self._share(copy, cell.size, max(4096, -(-cell.size // 8)))
+        self._share(copy, cell.size, cell.size, _LEAST_COPIES)
         return values
 
-    def _share(self, call: Callable[[int, int], None], total: int, size: int) -> None:
-        """Call ``call(first, last)`` for every block of `size`, on this thread and on those that are free."""
+    def _share(self, call: Callable[[int, int], None], total: int, work: int, least: int) -> None:
+        """Call ``call(first, last)`` for blocks of ``range(total)``, here and on the threads that are free.
+
+        A block is worth `least` units of the whole `work` or more, if every thread still has one.
+        """
+        blocks = self._threads * min(_MOST_BLOCKS, max(1, work // (self._threads * least)))
+        size = max(1, -(-total // blocks))
         starts = itertools.count(0, size)
 
         def help_out() -> None:
             while not self._cancel[0] and (first := next(starts)) < total:
                 call(first, min(first + size, total))
 
-        helpers = min(self._threads, -(-total // size)) - 1
+        helpers = min(self._threads, -(-total // size)) - 1 if work > least else 0
         helping = [team(self._threads).submit(help_out) for _ in range(helpers)]
         try:
             help_out()
@@ -182,12 +196,9 @@ def _copy(
 
 def _pairs(p: Prepared) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Distinct (row, exit) pairs of the allowed cells sorted by exit; each cell's pair and weight."""
-    shape = p.allowed.shape
-    row = np.broadcast_to(p.entries.row_of, shape)
-    exits = np.broadcast_to(np.arange(int(np.prod(p.exit_shape))).reshape(p.exit_shape), shape)
-    rows = p.entries.rows.start.size - 1
-    code = (exits * rows + row)[p.allowed]
-    codes, position = _distinct(code, int(np.prod(p.exit_shape)) * rows)
+    rows, exits = p.entries.rows.start.size - 1, prod(p.exit_shape)
+    code = np.arange(0, exits * rows, rows).reshape(p.exit_shape) + p.entries.row_of
+    codes, position = _distinct(np.broadcast_to(code, p.allowed.shape)[p.allowed], exits * rows)
     return codes % rows, codes // rows, position, np.bincount(position, minlength=len(codes))
 
 

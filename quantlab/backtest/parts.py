@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from math import ceil, log2, prod
 
 import numpy as np
 
-from quantlab.backtest.metrics import METRICS
+from quantlab.backtest.record import new_memo
+from quantlab.backtest.request import Request
 from quantlab.backtest.rows import clauses, find_entries
-from quantlab.backtest.team import aside
+from quantlab.backtest.team import PROCESSORS, aside
 from quantlab.clauses import Bits, Clause, Comparison
 from quantlab.market.candles import Candles
 from quantlab.signals import SignalFunction, Signals, Strategy
@@ -47,35 +49,52 @@ def plan(
     candles: Candles,
     cells: Cells,
     budget: int,
-    rows: int = len(METRICS),
+    request: Request | None = None,
+    *,
     least: int = 1,
+    threads: int | None = None,
 ) -> Iterator[Part]:
     """Yield ``(place, part)``: the slices of the surface that a part fills, and its cells.
 
     The strategy is evaluated on a few bars to learn which axes each of its arrays has; a part is halved
     along the longest axis of its largest array until all fit the budget, the rows of its result included.
+    What no cut makes smaller, above all the trades that each thread remembers, leaves it a quarter at least.
 
     Parameters
     ----------
     budget : int
         Bytes that a part may hold.
-    rows : int
+    request : Request, optional
         Rows of the result.
     least : int
         Least number of parts, if there are as many cells.
+    threads : int, optional
+        Threads that work on a part.
     """
-    most = max(1, min(_MOST_CELLS, -(-cells.size // least)))
-    *arrays, entries = _shapes(strategy, candles, cells)
-    bars = len(candles)
+    request, bars = request or Request(), len(candles)
+    most = max(1, min(_MOST_CELLS, cells.size // least))
+    *arrays, (entries, _, each) = _shapes(strategy, candles, cells)
     needs = [(axes, size * (bars if timed else 1)) for axes, timed, size in arrays]
-    needs.append(((True,) * len(cells.shape), _CELL_BYTES + 16.0 * rows))
-    full = [*needs, (entries[0], entries[2] * bars)]
-    if sum(_sizes(full, cells.shape)) > budget:  # with a decision on every bar; how many are there really?
-        full[-1] = (entries[0], entries[2] * bars * _share(strategy, candles, cells))
+    needs.append(((True,) * len(cells.shape), _CELL_BYTES + 16.0 * request.rows))
+    memory = (threads or PROCESSORS) * (1 + len(request.assumptions)) * 2.0 * _slot_bytes() * bars
+    whole = _total(needs, cells.shape) + _total([(entries, each * bars)], cells.shape) + memory
+    if whole <= budget and cells.size <= most:
+        yield tuple(slice(0, n) for n in cells.shape), cells
+        return
+    # that was with a decision on every bar; how many are there really?
+    share = _share(strategy, candles, cells) if whole > budget else 1.0
+    needs.append((entries, each * bars * share))
+    left = max(budget - memory * min(1.0, _SAMPLE_CELLS * share), budget / 4)
     if isinstance(cells, Grid):
-        yield from _halves(cells, tuple(slice(0, n) for n in cells.shape), full, most, budget)
+        yield from _halves(cells, tuple(slice(0, n) for n in cells.shape), needs, most, left)
     else:
-        yield from _slices(cells, full, most, budget)
+        yield from _slices(cells, needs, most, left)
+
+
+@cache
+def _slot_bytes() -> int:
+    """Bytes in which a thread remembers the trade of one decision."""
+    return sum(b.nbytes - a.nbytes for a, b in zip(new_memo(1, 1, 1), new_memo(2, 1, 1), strict=True))
 
 
 def _shapes(strategy: Strategy, candles: Candles, cells: Cells) -> list[Shape]:
@@ -134,7 +153,7 @@ def _share(strategy: Strategy, candles: Candles, cells: Cells) -> float:
     return _SHARES[key]
 
 
-def _slices(cells: Points, needs: list[Need], most: int, budget: int) -> Iterator[Part]:
+def _slices(cells: Points, needs: list[Need], most: int, budget: float) -> Iterator[Part]:
     shared = sum(size for axes, size in needs if not axes[0])
     each = sum(size for axes, size in needs if axes[0])
     step = int(max(1, min(most, (budget - shared) // each)))
@@ -143,9 +162,9 @@ def _slices(cells: Points, needs: list[Need], most: int, budget: int) -> Iterato
         yield (slice(first, stop),), cells.take(first, stop)
 
 
-def _halves(grid: Grid, place: Place, needs: list[Need], most: int, budget: int) -> Iterator[Part]:
+def _halves(grid: Grid, place: Place, needs: list[Need], most: int, budget: float) -> Iterator[Part]:
     lengths = grid.shape
-    sizes = _sizes(needs, lengths)
+    sizes = [_total([need], lengths) for need in needs]
     if grid.size <= most and sum(sizes) <= budget:
         yield place, grid
         return
@@ -165,8 +184,8 @@ def _halves(grid: Grid, place: Place, needs: list[Need], most: int, budget: int)
         yield from _halves(grid.part(name, first, stop), inner, needs, most, budget)
 
 
-def _sizes(needs: list[Need], lengths: tuple[int, ...]) -> list[float]:
-    return [size * prod(n for n, on in zip(lengths, axes, strict=True) if on) for axes, size in needs]
+def _total(needs: list[Need], lengths: tuple[int, ...]) -> float:
+    return sum(size * prod(n for n, on in zip(lengths, axes, strict=True) if on) for axes, size in needs)
 
 
 def _widest(needs: list[Need], sizes: list[float], lengths: tuple[int, ...]) -> Axes:

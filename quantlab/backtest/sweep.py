@@ -207,7 +207,8 @@ class _Unfinished:
         job, cells, left = self.task.job, self.task.cells, []
         kept = {} if self._checkpoint is None else self._checkpoint.load()
         self._values = np.empty((job.request.rows, *cells.shape))
-        for place, part in plan(job.strategy, job.candles, cells, budget, job.request.rows, least):
+        how: dict[str, Any] = {"least": least, "threads": job.threads}
+        for place, part in plan(job.strategy, job.candles, cells, budget, job.request, **how):
             number = part_number(place) if kept else 0
             if number in kept:
                 self._put(place, part, kept[number])

@@ -20,6 +20,7 @@ from quantlab.backtest.engine import run_cell
 from quantlab.backtest.execution import Costs, Execution, Risk
 from quantlab.backtest.metrics import METRICS
 from quantlab.backtest.parts import plan
+from quantlab.backtest.request import Request
 from quantlab.backtest.surface import Surface
 from quantlab.backtest.sweep import part_number, surface_key, sweep
 from quantlab.errors import InputError, UnknownNameError
@@ -314,10 +315,11 @@ def test_an_interrupt_is_quick_and_keeps_what_is_done(tmp_path: Path) -> None:
 
 
 def test_rows_of_the_result_count_towards_the_budget() -> None:
-    few, many = (list(plan(SWEEP, BTC, GRID, 2**22, rows)) for rows in (21, 21_000))
+    asked = Request(blocks=7_000)
+    few, many = (list(plan(SWEEP, BTC, GRID, 2**24, request)) for request in (Request(), asked))
     assert len(many) > len(few)
     for _, part in many:
-        assert part.size * 21_000 * 8 <= 2**22
+        assert part.size * asked.rows * 8 <= 2**24
     assert len(list(plan(SWEEP, BTC, GRID, 2**40, least=8))) >= 8
     assert len(list(plan(SWEEP, BTC, GRID, 2**40, least=10**9))) == GRID.size
 

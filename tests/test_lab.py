@@ -176,6 +176,8 @@ def test_the_report_is_one_file(lab: Lab, planted: Candles, tmp_path: Path) -> N
 def test_a_cell_is_inspected_by_vectorbt(lab: Lab, planted: Candles) -> None:
     surface = small(lab, planted)
     run = lab.run(surface, surface.plateau().cell)
+    daily = lab.daily_returns(surface, [surface.plateau().cell, run.params])
+    np.testing.assert_allclose(daily, [run.daily, run.daily], rtol=1e-9, atol=1e-12)
     portfolio = lab.inspect(surface, surface.plateau().cell)
     assert portfolio.total_return() == pytest.approx(run.metrics["net_profit"], abs=1e-9)
 

@@ -10,10 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
 
+import numpy as np
+
 from quantlab import strategies
 from quantlab.backtest.engine import run_cell
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.markets import MarketSurface, plain_surface
+from quantlab.backtest.series import daily_returns_of
 from quantlab.backtest.surface import CandlesIdentity, Cell, Surface
 from quantlab.backtest.task import make_tasks
 from quantlab.backtest.trades import Run
@@ -291,6 +294,15 @@ class Lab:
         detail = None if surface.intrabar is None else self._known(surface.intrabar)
         candles = self._known(surface.identity)
         return run_cell(surface.strategy, candles, params, surface.execution, intrabar=detail)
+
+    def daily_returns(self, surface: Surface, cells: Sequence[Cell | Mapping[str, Any]]) -> np.ndarray:
+        """Equity returns per UTC day of chosen cells of a surface, shape ``(cells, n_days)``."""
+        points = surface.strategy.space.points([c.params if isinstance(c, Cell) else c for c in cells])
+        detail = None if surface.intrabar is None else self._known(surface.intrabar)
+        candles = self._known(surface.identity)
+        return daily_returns_of(
+            surface.strategy, candles, points, surface.execution, intrabar=detail, progress=False
+        )
 
     def inspect(self, surface: Surface, cell: Cell | Mapping[str, Any]) -> Any:
         """One cell booked as a ``vectorbt.Portfolio``, for its records, statistics and plots."""

@@ -13,7 +13,7 @@ import quantlab
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.plateau import Plateau
 from quantlab.backtest.surface import Surface, is_ordered
-from quantlab.backtest.trades import REASONS, Run
+from quantlab.backtest.trades import REASONS, Run, last_fill
 from quantlab.errors import InputError
 from quantlab.explore.data import ChosenCell, CloseUp, EquityCurve, EvidenceRow, Plane, Section
 from quantlab.explore.tables import date, trade_rows
@@ -262,7 +262,7 @@ def _close_ups(run: Run, candles: Candles) -> list[CloseUp]:
 
 
 def _close_up(title: str, trade: Any, candles: Candles) -> CloseUp:
-    first, last = int(trade["entry_bar"]), int(trade["exit_bar"])
+    first, cut, last = (int(trade[name]) for name in ("entry_bar", "partial_bar", "exit_bar"))
     part = candles[max(0, first - _BEFORE) : last + _AFTER]
     side, reason = "long" if trade["side"] > 0 else "short", REASONS[trade["reason"]]
     result = metric_text("net_profit", float(trade["trade_return"]))
@@ -274,7 +274,10 @@ def _close_up(title: str, trade: Any, candles: Candles) -> CloseUp:
         part.low,
         part.close,
         [(int(candles.timestamps[first]), float(trade["entry_price"]), side)],
-        [(int(candles.timestamps[last]), float(trade["exit_price"]), reason)],
+        [
+            *([(int(candles.timestamps[cut]), float(trade["partial_price"]), "partial")] if cut >= 0 else []),
+            (int(candles.timestamps[last]), float(last_fill(trade)), reason),
+        ],
     )
 
 

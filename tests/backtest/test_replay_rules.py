@@ -338,6 +338,9 @@ def test_a_lower_timeframe_changes_no_bar_with_one_side_only() -> None:
     # the hour reaches the stop alone; what its quarters claim about the target is not believed
     rows = [FLAT, (100, 104, 94, 100), FLAT]
     assert fills(play(rows, long=0, stop=5, target=5, inner=[*QUIET, *UP, *QUIET]))[0][3] == STOP
+    # with a partial target at 104 there are two sides, of which the target at 105 still is none
+    run = play(rows, long=0, stop=5, target=5, partial=(4, 0.5), inner=[*QUIET, *UP, *QUIET])
+    assert fills(run)[0][3:] == (STOP, 100.0, 99.5)
 
 
 def lower(timeframe: str = "15m", bars: int = 12, start_ms: int = HOUR_MS) -> Candles:

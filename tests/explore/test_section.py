@@ -5,9 +5,10 @@ import pytest
 
 from quantlab.backtest.engine import run_cell
 from quantlab.backtest.sweep import sweep
+from quantlab.backtest.trades import TARGET, TRADE_DTYPE
 from quantlab.errors import InputError
 from quantlab.explore.report import ReportData, render
-from quantlab.explore.section import section
+from quantlab.explore.section import _close_up, section
 from quantlab.market.sample import sample_candles
 from quantlab.strategies import get
 from quantlab.validation.gate import Gate, validate
@@ -46,6 +47,23 @@ def test_shows_what_the_gate_judged(cross):
     assert made.provenance["candles"] == candles.fingerprint
     assert made.provenance["configuration"] == "abc"
     np.testing.assert_array_equal(made.curve.equity, run.equity)
+
+
+def test_a_close_up_marks_both_fills_of_a_trade_closed_in_two_parts():
+    candles = sample_candles()[:60]
+    trade = np.zeros(1, TRADE_DTYPE)[0]
+    trade["side"], trade["reason"], trade["units"] = 1, TARGET, 1.0
+    trade["entry_bar"], trade["partial_bar"], trade["exit_bar"] = 20, 25, 30
+    trade["entry_price"], trade["exit_price"] = 100.0, 106.0
+    trade["partial_price"], trade["partial_units"] = 104.0, 0.5
+    made = _close_up("A trade", trade, candles)
+    # the mean of 104 and 108 is 106
+    assert made.exits == [
+        (candles.timestamps[25], 104.0, "partial"),
+        (candles.timestamps[30], 108.0, "target"),
+    ]
+    trade["partial_bar"], trade["partial_price"], trade["partial_units"] = -1, np.nan, 0.0
+    assert _close_up("A trade", trade, candles).exits == [(candles.timestamps[30], 106.0, "target")]
 
 
 def test_the_plane_is_the_surface_and_frames_the_chosen_cell(cross):

@@ -75,8 +75,14 @@ class Prepared:
         out: np.ndarray,
         done: np.ndarray,
         cancel: np.ndarray,
-    ) -> None:
-        """Measure pairs of (entry row, exit rule); see `kernels.run_pairs`."""
+    ) -> tuple[record.Memo, np.ndarray]:
+        """Measure pairs of (entry row, exit rule); see `kernels.run_pairs`.
+
+        Returns
+        -------
+        memo, taken : record.Memo, uint64 array
+            The records under the execution's own fill assumption, and those of the last pair's trades.
+        """
         rows, days = self.entries.rows, self.span.days
         trades = max(1, int(np.diff(rows.start)[pair_row[first:last]].max(initial=0)))
         slots = [rows.bar.size if v < len(self.rules) else 0 for v in range(3)]
@@ -84,6 +90,7 @@ class Prepared:
         shared = (self.market, self.rules, rows, self.exits, self.extra, self.span)
         where, work = (pair_row, pair_exit, first, last), record.new_work(days, trades)
         kernels.run_pairs(*shared, where, memos, work, out, done, cancel)
+        return memos[0], work.taken[: done[1]]
 
 
 @functools.cache
@@ -227,14 +234,10 @@ def run_cell(
             f"{cells.cell((0,))} breaks a constraint of {found.name}: {', '.join(found.space.constraints)}."
         )
     p = prepare(found, candles, cells, execution, start, intrabar=intrabar)
-    n, rows = len(candles), p.entries.rows
-    memo = record.new_memo(rows.bar.size, p.span.days, rows.entries.size + 1)
-    taken = np.empty(rows.entries.size + 1, np.uint64)
-    taken = taken[: kernels.walk(p.market, p.rules[0], rows, p.exits, 0, 0, memo, taken)]
+    n, out, pair = len(candles), np.empty((1, len(METRICS))), np.zeros(1, np.int64)
+    memo, taken = p.run_pairs(pair, pair, 0, 1, out, np.zeros(2, np.int64), np.zeros(1, np.int64))
     equity, exposure, worth = np.empty(n), np.empty(n), np.empty(len(taken) + 1)
     kernels.trace(p.market.adjusted, p.rules[0], memo, taken, np.empty(n), equity, exposure, worth)
-    out, pair = np.empty((1, len(METRICS))), np.zeros(1, np.int64)
-    p.run_pairs(pair, pair, 0, 1, out, np.zeros(1, np.int64), np.zeros(1, np.int64))
     return Run(
         strategy=found.name,
         params=cells.cell((0,)),

@@ -19,7 +19,7 @@ from quantlab.backtest.record import (
     STOP,
     TARGET,
 )
-from quantlab.jit import inlined
+from quantlab.jit import inlined, inner
 
 
 @inlined
@@ -71,7 +71,7 @@ def meet(points, inside, b, was_held, side, stop, target, partial, assumption):
     return OPEN, 0.0, True, part, unsure
 
 
-@inlined
+@inner
 def leave_market(
     points, low, high, blocks, great, inside, rules, side, e, raw, stop, target, trail, even, partial, due
 ):
@@ -103,7 +103,7 @@ def leave_market(
     assumption, extreme = rules[ASSUMPTION], raw
     part_bar, part_price, unsure = n, np.nan, False
     reason, leave, within = OPEN, 0.0, True
-    b = end if still and stop == np.inf and target == np.inf else first
+    b = first
     while b < end:
         if still:
             below, above = (stop_level, target_level) if side > 0 else (target_level, stop_level)

@@ -158,8 +158,8 @@ def run_pairs(market, rules, rows, exits, extra, span, where, memos, work, out, 
     out : float array (pairs, figures)
         ``out[i]`` receives the metrics of pair i under each assumption, its figures by regime and its
         sums by block.
-    done : int64 array (1,)
-        Counts the pairs that are finished, for whoever watches.
+    done : int64 array (2,)
+        Counts the pairs that are finished, for whoever watches; receives the number of trades of the last.
     cancel : int64 array (1,)
         The kernel stops early when it becomes non-zero.
     """
@@ -169,7 +169,7 @@ def run_pairs(market, rules, rows, exits, extra, span, where, memos, work, out, 
     for i in range(first, last):
         if cancel[0] != 0:
             return
-        x, unsure = pair_exit[i], True
+        x, unsure, trades = pair_exit[i], True, 0
         for v in range(views):
             memo = memos[v]
             if x != current or memo.used[0] > memo.room[0]:
@@ -179,10 +179,12 @@ def run_pairs(market, rules, rows, exits, extra, span, where, memos, work, out, 
                 for m in range(N_METRICS):
                     out[i, N_METRICS * v + m] = out[i, m]
                 continue
-            taken = work.taken[: walk(market, rules[v], rows, exits, pair_row[i], x, memo, work.taken)]
+            count = walk(market, rules[v], rows, exits, pair_row[i], x, memo, work.taken)
+            taken = work.taken[:count]
             compose(span, rules[v], market.adjusted, memo, taken, work, out[i, N_METRICS * v :])
             if v > 0:
                 continue
+            trades = count
             if views > 1:
                 unsure = False
                 for slot in taken:
@@ -194,6 +196,7 @@ def run_pairs(market, rules, rows, exits, extra, span, where, memos, work, out, 
                 block_sums(extra, rules[v], memo, taken, work.returns, more[REGIME_FIGURES * n_regimes :])
         current = x
         done[0] += 1
+        done[1] = trades
 
 
 @inner
@@ -203,7 +206,7 @@ def trace(adjusted, rules, memo, taken, path, equity, exposure, worth):
     Parameters
     ----------
     taken : uint64 array (trades,)
-        From `walk`.
+        Slots of the trades, in order.
     path : float array (n_bars,)
         Work space.
     equity, exposure : float arrays (n_bars,)

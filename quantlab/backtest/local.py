@@ -145,7 +145,7 @@ class _Work:
             p = prepare(*given, request=job.request, intrabar=job.intrabar)
         pair_row, pair_exit, position, weight = _pairs(p)
         out = np.empty((len(pair_row), job.request.rows))
-        cells, done = np.cumsum(weight), np.zeros(1, np.int64)
+        cells, done = np.cumsum(weight), np.zeros(2, np.int64)
 
         def compose(first: int, last: int) -> None:
             p.run_pairs(pair_row, pair_exit, first, last, out, done, self._cancel)

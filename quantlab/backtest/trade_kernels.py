@@ -120,24 +120,13 @@ def simulate(
         partial = partial if partial < target else np.inf
         limit = min(min(exit_at, opposite_at) + (0 if at_close else 1), min(e + int(min(hold, n)), n))
         due = int(points[limit, KNOWN_FROM])
-        b, reason, leave, within, part_bar, part_price, unsure = leave_market(
-            points,
-            low,
-            high,
-            blocks,
-            great,
-            inside,
-            rules,
-            side,
-            e,
-            raw,
-            stop,
-            target,
-            trail,
-            even,
-            partial,
-            due,
-        )
+        b, reason, leave, within = due, OPEN, 0.0, True
+        part_bar, part_price, unsure = n, np.nan, False
+        if first_stop < np.inf or target < np.inf or even < np.inf or partial < np.inf:
+            b, reason, leave, within, part_bar, part_price, unsure = leave_market(
+                points, low, high, blocks, great, inside, rules, side, e, raw, stop, target, trail, even,
+                partial, due,
+            )  # fmt: skip
         paid = points[min(b, n - 1), PAID_OPEN]
         if reason == OPEN and due < n:
             b, reason, within = due, TIME if due - e >= hold else SIGNAL, at_close
@@ -211,7 +200,7 @@ def simulate(
         _write_days(points, daily, e, b, part_bar, a, h, a2, h2, m, f, g, slot, marks, falls, used)
 
 
-@inlined
+@inner
 def _range(adjusted, points, blocks, great, e, last, part_bar, a, h, a2, h2):
     """Least and greatest mark at the closes e..last; inf and -inf if there is none."""
     least, greatest = np.inf, -np.inf
@@ -248,7 +237,7 @@ def _write_outcome(f, slot, reason, change, gross, fraction, side):
             f[slot, LOSSES], f[slot, LOST_RETURN], f[slot, FORGONE] = 1.0, change, -change
 
 
-@inlined
+@inner
 def _write_days(points, daily, e, b, part_bar, a, h, a2, h2, m, f, g, slot, marks, falls, used):
     """Daily marks of the trade, and what its daily returns but the first and the last add to the sums."""
     day = int(points[e, DAY_OF])

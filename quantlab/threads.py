@@ -1,4 +1,6 @@
-"""Share the work of one call among threads: kernels run without the interpreter lock."""
+"""Share the work of one call among threads, which run kernels without the interpreter lock, and wait for it
+with an ear open to Ctrl-C. Threads are kept from call to call: to start them takes longer than a small sweep.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,18 @@ import functools
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
+T = TypeVar("T")
+
+PROCESSORS = os.cpu_count() or 1
+"""Threads of a call that is not told how many."""
+
+_TICK_S = 0.05
+_PATIENCE_S = 0.1
 _MOST: ContextVar[int | None] = ContextVar("threads", default=None)
 
 
@@ -39,7 +49,7 @@ def share(call: Callable[[int, int], None], total: int, size: int) -> None:
         while (first := next(starts)) < total:
             call(first, min(first + size, total))
 
-    threads = _MOST.get() or os.cpu_count() or 1
+    threads = _MOST.get() or PROCESSORS
     helpers = min(threads, -(-total // size)) - 1
     helping = [_team().submit(help_out) for _ in range(helpers)]
     try:
@@ -50,10 +60,60 @@ def share(call: Callable[[int, int], None], total: int, size: int) -> None:
                 future.result()
 
 
+def aside(
+    call: Callable[[], T],
+    stop: Callable[[], None] = lambda: None,
+    waiting: Callable[[], None] = lambda: None,
+) -> T:
+    """Run `call` on another thread and return what it returns; wait for it open to Ctrl-C.
+
+    A compiled function that meets Ctrl-C on the main thread turns it into a SystemError, so whoever may run
+    one on behalf of the main thread runs it aside. `call` may use `share`, and calls `aside` no further.
+
+    Parameters
+    ----------
+    call : callable
+    stop : callable
+        Called on an interrupt, so that `call` ends soon; it is waited for 0.1 s, then left to itself.
+    waiting : callable
+        Called every 0.05 s.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Within about 0.1 s of Ctrl-C, whatever `call` does.
+    """
+    future: Future[T] | None = None
+    try:
+        future = _leaders().submit(call)
+        while True:
+            try:
+                future.exception(timeout=_TICK_S)
+                return future.result()
+            except TimeoutError:
+                if future.done():
+                    raise
+                waiting()
+    except BaseException:
+        stop()
+        if future is not None and not future.cancel():
+            wait([future], timeout=_PATIENCE_S)
+        raise
+
+
 @functools.cache
 def _team() -> ThreadPoolExecutor:
-    """Helpers kept from call to call: to start them takes longer than what they help with."""
-    return ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), "quantlab-helper")
+    return ThreadPoolExecutor(max(1, PROCESSORS - 1), "quantlab-helper")
 
 
-os.register_at_fork(after_in_child=_team.cache_clear)  # a forked process has none of its parent's threads
+@functools.cache
+def _leaders() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(PROCESSORS, "quantlab-aside")
+
+
+def _forget() -> None:
+    _team.cache_clear()
+    _leaders.cache_clear()
+
+
+os.register_at_fork(after_in_child=_forget)  # a forked process has none of its parent's threads

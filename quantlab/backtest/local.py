@@ -7,8 +7,6 @@ and `least`, the number of parts that it would like at least. To stop an iterato
 
 from __future__ import annotations
 
-import functools
-import itertools
 import json
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
@@ -21,16 +19,15 @@ from quantlab.backtest.engine import Prepared, prepare
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.parts import Part, Place
 from quantlab.backtest.request import Request
-from quantlab.backtest.team import PROCESSORS, aside, team
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
 from quantlab.space import Cells
-from quantlab.threads import at_most
+from quantlab.threads import PROCESSORS, aside, at_most, share
 
 _MOST_BLOCKS = 16
 """Blocks per thread, at most: what bounds the time that threads wait for the last one."""
 
-_LEAST_STEPS, _LEAST_COPIES = 4_000, 16_384
+_LEAST_STEPS, _LEAST_COPIES = 8_000, 16_384
 """Entries followed, cells copied: what makes a block worth its own memory and its own call."""
 
 OnProgress = Callable[[int], None]
@@ -51,7 +48,7 @@ class Job:
     intrabar : Candles, optional
         Candles of a lower timeframe that decide whether stop or target came first.
     threads : int, optional
-        Threads per process; by default the number of processors.
+        Threads per process, at most and by default as many as there are processors.
     """
 
     strategy: Strategy
@@ -107,7 +104,7 @@ def run_part(job: Job, part: Cells, on_progress: OnProgress | None = None) -> np
     """Compute one part: float64 matrix ``(rows, cells of the part)``, NaN where a constraint is broken."""
     work = _Work(job, part)
     try:
-        values: np.ndarray = aside(work.run, job.threads, work.stop, lambda: work.tell(on_progress))
+        values: np.ndarray = aside(work.run, work.stop, lambda: work.tell(on_progress))
     except Exception as error:
         note = f"while sweeping a part of {job.strategy.name}: {json.dumps(part.to_json())[:400]}"
         error.add_note(note)
@@ -139,59 +136,45 @@ class _Work:
 
     def run(self) -> np.ndarray:
         """Evaluate the strategy, compose the distinct pairs, copy their rows to the cells."""
-        job = self._job
-        given = (job.strategy, job.candles, self._part, job.execution)
         with at_most(self._threads):
+            job = self._job
+            given = (job.strategy, job.candles, self._part, job.execution)
             p = prepare(*given, request=job.request, intrabar=job.intrabar)
+            out, position = self._compose(p)
+            return self._copy(p, out, position)
+
+    def _compose(self, p: Prepared) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of the distinct pairs, and the pair of each allowed cell."""
         pair_row, pair_exit, position, weight = _pairs(p)
-        out = np.empty((len(pair_row), job.request.rows))
-        cells, done = np.cumsum(weight), np.zeros(2, np.int64)
+        out = np.empty((len(pair_row), self._job.request.rows))
+        cells = np.cumsum(weight)
 
         def compose(first: int, last: int) -> None:
-            p.run_pairs(pair_row, pair_exit, first, last, out, done, self._cancel)
-            self._finished.append(int(cells[last - 1]) - int(cells[first - 1] if first else 0))
+            if not self._cancel[0]:
+                p.run_pairs(pair_row, pair_exit, first, last, out, np.zeros(2, np.int64), self._cancel)
+                self._finished.append(int(cells[last - 1]) - int(cells[first - 1] if first else 0))
 
-        steps = int((np.diff(p.entries.rows.start)[pair_row]).sum())
-        self._share(compose, len(pair_row), steps, _LEAST_STEPS)
-        values = np.empty((job.request.rows, self._part.size))
+        steps = int(np.diff(p.entries.rows.start)[pair_row].sum())
+        share(compose, len(pair_row), self._size(len(pair_row), steps // _LEAST_STEPS))
+        return out, position
+
+    def _copy(self, p: Prepared, out: np.ndarray, position: np.ndarray) -> np.ndarray:
+        values = np.empty((out.shape[1], self._part.size))
         cell = np.flatnonzero(p.allowed)
-        if cell.size < values.shape[1]:
+        if cell.size < self._part.size:
             values.fill(np.nan)
-            self._finished.append(values.shape[1] - cell.size)
-        copy = functools.partial(_copy, out, position, cell, values)
-        self._share(copy, cell.size, cell.size, _LEAST_COPIES)
+            self._finished.append(self._part.size - cell.size)
+
+        def copy(first: int, last: int) -> None:
+            kernels.scatter(out, position, cell, first, last, values)
+
+        share(copy, cell.size, self._size(cell.size, cell.size // _LEAST_COPIES))
         return values
 
-    def _share(self, call: Callable[[int, int], None], total: int, work: int, least: int) -> None:
-        """Call ``call(first, last)`` for blocks of ``range(total)``, here and on the threads that are free.
-
-        A block is worth `least` units of the whole `work` or more, if every thread still has one.
-        """
-        blocks = self._threads * min(_MOST_BLOCKS, max(1, work // (self._threads * least)))
-        size = max(1, -(-total // blocks))
-        starts = itertools.count(0, size)
-
-        def help_out() -> None:
-            while not self._cancel[0] and (first := next(starts)) < total:
-                call(first, min(first + size, total))
-
-        helpers = min(self._threads, -(-total // size)) - 1 if work > least else 0
-        helping = [team(self._threads).submit(help_out) for _ in range(helpers)]
-        try:
-            help_out()
-        except BaseException:
-            self.stop()
-            raise
-        finally:
-            for future in helping:
-                if not future.cancel():
-                    future.result()
-
-
-def _copy(
-    out: np.ndarray, position: np.ndarray, cell: np.ndarray, values: np.ndarray, a: int, b: int
-) -> None:
-    kernels.scatter(out, position, cell, a, b, values)
+    def _size(self, total: int, worth: int) -> int:
+        """Size of the blocks of a whole that is worth so many; as many for each thread as for another."""
+        each = min(_MOST_BLOCKS, worth // self._threads)
+        return max(1, -(-total // (self._threads * each))) if each else max(1, total)
 
 
 def _pairs(p: Prepared) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -11,11 +11,11 @@ import numpy as np
 from quantlab.backtest.record import new_memo
 from quantlab.backtest.request import Request
 from quantlab.backtest.rows import clauses, find_entries
-from quantlab.backtest.team import PROCESSORS, aside
 from quantlab.clauses import Bits, Clause, Comparison
 from quantlab.market.candles import Candles
 from quantlab.signals import SignalFunction, Signals, Strategy
 from quantlab.space import Cells, Grid, Points
+from quantlab.threads import PROCESSORS, aside
 
 DEFAULT_BUDGET = 256 * 2**20
 _PROBE_BARS = 8

@@ -123,7 +123,7 @@ def sweep(
         Bytes that a part may hold, its result included. The surface itself comes on top: 168 bytes per cell
         and market, 168 more for another assumption, 48 for a regime, 24 for a block.
     threads : int, optional
-        By default the number of processors.
+        At most, and by default, as many as there are processors.
 
     Returns
     -------

@@ -6,11 +6,14 @@ import re
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import quantlab as ql
 from quantlab.backtest.metrics import DEFINITIONS, Metric
+from quantlab.backtest.parts import DEFAULT_BUDGET
+from quantlab.backtest.request import Request
 from quantlab.market.sample import sample_candles
 from quantlab.search.choose import SAMPLERS
 from quantlab.signals import REGISTRY
@@ -124,6 +127,22 @@ def test_the_examples_of_the_market_page_work(tmp_path: Path, monkeypatch: pytes
     assert len(stored) == Coinbase.BARS - 1  # without the candle that is still open
     assert stored.missing.sum() == 300
     assert Coinbase.asked == 4
+
+
+def test_the_examples_of_the_sweep_page_work() -> None:
+    (example,) = examples(DOCS / "sweep.md")
+    found: dict[str, Any] = {}
+    exec(compile(example, "sweep.md", "exec"), found)
+    assert found["surface"].regimes["net_profit"].shape == (2, *found["surface"].shape)
+    assert found["markets"].labels == ("coinbase BTC/USD 1h", "coinbase BTC/USD 4h")
+
+
+def test_the_sweep_page_knows_what_a_cell_takes() -> None:
+    bytes_of = [int(row[1]) for row in rows(DOCS / "sweep.md", "Memory")]
+    plain = Request().rows
+    asked = [Request(("pessimistic",)), Request(n_regimes=1), Request(blocks=1)]
+    assert bytes_of == [8 * (request.rows - plain) for request in asked]
+    assert f"{DEFAULT_BUDGET >> 20} MiB by default" in (DOCS / "sweep.md").read_text(encoding="utf-8")
 
 
 def test_the_example_strategy_keeps_the_contract() -> None:

@@ -263,24 +263,22 @@ def test_markets_are_stored_and_counted_one_by_one(lab: Lab, monkeypatch: pytest
 
 
 def test_what_was_asked_besides_is_stored_piece_by_piece(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    candles = iid(n_bars=1_500, timeframe="1h", seed=34)
-    grid = {"fast": FAST, "slow": SLOW}
-    asked: dict[str, Any] = {"assumptions": ["pessimistic"], "regimes": np.arange(1_500) % 3, "blocks": 4}
-    first = lab.sweep("sma_cross", candles, grid, progress=False, **asked)
+    candles = iid(n_bars=4_000, timeframe="4h", seed=34)
+    grid = {"pierce_depth": [0.0005, 0.002], "stop_atr": [0.5, 1.0], "reward_risk": [1.5, 2.0]}
+    asked: dict[str, Any] = {"assumptions": ["optimistic"], "regimes": np.arange(4_000) % 3, "blocks": 4}
+    first = lab.sweep("liquidity_sweep", candles, grid, progress=False, **asked)
+    assert not np.array_equal(first["net_profit"], first.under("optimistic")["net_profit"])
     assert searches(lab, candles) == (2,)
     monkeypatch.setattr("quantlab.lab.sweeps.surfaces", None)  # nothing is computed from here on
-    again = lab.sweep("sma_cross", candles, grid, progress=False, **asked)
+    again = lab.sweep("liquidity_sweep", candles, grid, progress=False, **asked)
     assert again.key == first.key
     assert again.extras.rows.tobytes() == first.extras.rows.tobytes()
     assert again.blocks.market.tobytes() == first.blocks.market.tobytes()
-    for one in (first, again):
-        pessimistic = lab.sweep(
-            "sma_cross", candles, grid, execution=ql.Execution(assumption="pessimistic"), progress=False
-        )
-        for alone, found in (
-            (lab.sweep("sma_cross", candles, grid, progress=False), one),
-            (pessimistic, one.under("pessimistic")),
-        ):
+    for assumption in ("neutral", "optimistic"):
+        rules = ql.Execution(assumption=assumption)
+        alone = lab.sweep("liquidity_sweep", candles, grid, execution=rules, progress=False)
+        for found in (first.under(assumption), again.under(assumption)):
+            assert alone.key == found.key
             assert all(alone[name].tobytes() == found[name].tobytes() for name in METRICS)
     assert searches(lab, candles) == (2,)
 

@@ -123,6 +123,17 @@ def test_unknown_strategy_gets_a_suggestion() -> None:
         find_strategy("liquidity_sweeep")
 
 
+def test_code_hash_follows_an_edit_of_the_file(tmp_path, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / "edited_strategy.py"
+    path.write_text("def signals(candles, p):\n    return None\n", encoding="utf-8")
+    edited = made(__import__("edited_strategy").signals)
+    before = edited.code_hash
+    assert edited.code_hash == before
+    path.write_text("def signals(candles, p):\n    return True\n", encoding="utf-8")  # the same length
+    assert edited.code_hash != before
+
+
 def test_code_hash_follows_the_source(tmp_path, monkeypatch) -> None:
     body = (
         "import numpy as np\nfrom quantlab.signals import Signals\n"

@@ -80,7 +80,7 @@ def test_another_assumption_is_the_sweep_under_it_alone(
 
 
 @pytest.mark.parametrize(("strategy", "cells"), CASES)
-@pytest.mark.parametrize(("budget", "threads"), [(1, 1), (2**18, 3), (2**40, 2)])
+@pytest.mark.parametrize(("budget", "threads"), [(1, 1), (2**20, 3), (2**40, 2)])
 def test_parts_and_threads_change_no_bit(
     strategy: str, cells: Any, budget: int, threads: int, whole: dict[str, Surface]
 ) -> None:
@@ -175,9 +175,9 @@ def test_a_stopped_sweep_resumes_with_all_its_rows(whole: dict[str, Surface]) ->
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        swept("liquidity_sweep", GRID, checkpoint=Stopping(), budget=2**18, **ASKED)
+        swept("liquidity_sweep", GRID, checkpoint=Stopping(), budget=2**19, **ASKED)
     assert len(kept) == 2
-    resumed = swept("liquidity_sweep", GRID, checkpoint=Stopping(), budget=2**18, **ASKED)
+    resumed = swept("liquidity_sweep", GRID, checkpoint=Stopping(), budget=2**19, **ASKED)
     assert len(kept) > 2
     assert matrix(resumed).tobytes() == matrix(whole["liquidity_sweep"]).tobytes()
 

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from quantlab import strategies
+from quantlab.backtest import local
 from quantlab.backtest import sweep as sweep_module
 from quantlab.backtest.engine import run_cell
 from quantlab.backtest.execution import Costs, Execution, Risk
@@ -57,7 +58,7 @@ def test_budget_and_threads_change_no_bit(strategy: str, cells: Any, budget: int
 
 
 @pytest.mark.parametrize(("strategy", "cells"), [("liquidity_sweep", GRID), ("sma_cross", CROSSES)])
-@pytest.mark.parametrize("budget", [2**18, 2**40])
+@pytest.mark.parametrize("budget", [2**20, 2**40])
 def test_a_list_of_points_equals_the_grid(strategy: str, cells: Any, budget: int) -> None:
     whole = swept(strategy, cells)
     places = list(np.ndindex(cells.shape))[::7]
@@ -104,7 +105,7 @@ def test_a_grid_of_forbidden_cells_is_undefined_throughout() -> None:
 
 def test_the_plan_covers_every_cell_once() -> None:
     for cells in (GRID, SWEEP.space.points([GRID.cell(p) for p in list(np.ndindex(GRID.shape))[:50]])):
-        for budget in (1, 2**19, 2**23, 2**40):
+        for budget in (1, 2**20, 2**21, 2**40):
             seen = np.zeros(cells.shape, int)
             for place, part in plan(SWEEP, BTC, cells, budget):
                 seen[place] += 1
@@ -115,12 +116,12 @@ def test_the_plan_covers_every_cell_once() -> None:
 
 
 def test_parts_are_named_by_their_place() -> None:
-    for budget in (2**19, 2**20, 2**22):
+    for budget in (2**16, 2**20, 2**21):
         places = [place for place, _ in plan(find_strategy("liquidity_sweep"), BTC, GRID, budget)]
         assert len({part_number(place) for place in places}) == len(places)
     resumed_with_another_budget = Kept()
-    swept("liquidity_sweep", GRID, budget=2**19, checkpoint=resumed_with_another_budget)
-    other = swept("liquidity_sweep", GRID, budget=2**20, checkpoint=resumed_with_another_budget)
+    swept("liquidity_sweep", GRID, budget=2**20, checkpoint=resumed_with_another_budget)
+    other = swept("liquidity_sweep", GRID, budget=2**21, checkpoint=resumed_with_another_budget)
     assert same(other, swept("liquidity_sweep", GRID))
 
 
@@ -143,16 +144,16 @@ class Kept:
 def test_a_stopped_sweep_goes_on_where_it_was() -> None:
     kept = Kept(stop_after=3)
     with pytest.raises(KeyboardInterrupt):
-        swept("liquidity_sweep", GRID, budget=2**18, checkpoint=kept)
+        swept("liquidity_sweep", GRID, budget=2**20, checkpoint=kept)
     first = list(kept.saved)
     assert len(set(first)) == 3
     kept.stop_after, kept.saved = None, []
-    resumed = swept("liquidity_sweep", GRID, budget=2**18, checkpoint=kept)
+    resumed = swept("liquidity_sweep", GRID, budget=2**20, checkpoint=kept)
     assert not set(first) & set(kept.saved)
     assert len(kept.parts) > 5
     assert same(resumed, swept("liquidity_sweep", GRID))
     kept.saved = []
-    assert same(swept("liquidity_sweep", GRID, budget=2**18, checkpoint=kept), resumed)
+    assert same(swept("liquidity_sweep", GRID, budget=2**20, checkpoint=kept), resumed)
     assert kept.saved == []
 
 
@@ -170,13 +171,15 @@ def test_progress_counts_every_cell_once(monkeypatch: pytest.MonkeyPatch) -> Non
             counted.append(cells)
 
     monkeypatch.setattr(sweep_module, "_Bar", lambda *_: Bar())
+    monkeypatch.setattr(local, "_LEAST_STEPS", 50)  # so that a part has many blocks
     for strategy, cells in (("liquidity_sweep", GRID), ("sma_cross", CROSSES)):
-        kept = Kept()
-        for _ in range(2):
-            counted.clear()
-            swept(strategy, cells, budget=2**19, checkpoint=kept)
-            assert sum(counted) == cells.size
-            assert min(counted) >= 0
+        for budget in (2**20, 2**40):
+            kept = Kept()
+            for _ in range(2):
+                counted.clear()
+                swept(strategy, cells, budget=budget, checkpoint=kept)
+                assert sum(counted) == cells.size
+                assert min(counted) >= 0
 
 
 def raising(candles: Any, p: Any) -> Signals:

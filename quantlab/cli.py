@@ -50,6 +50,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 Exchange = Annotated[str, typer.Option(help="E.g. coinbase.")]
 Symbol = Annotated[str, typer.Option(help="E.g. BTC/USD.")]
 Timeframe = Annotated[str, typer.Option(help="1m, 5m, 15m, 1h, 4h or 1d.")]
+Cluster = Annotated[
+    str | None, typer.Option(metavar="ADDRESS", help="Of a Dask scheduler whose workers compute it.")
+]
 ExistingFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
 
 
@@ -201,13 +204,13 @@ def _described(parameter: Mapping[str, Any]) -> str:
 
 
 @verb(app)
-def sweep(question: Question, as_json: AsJson = False) -> None:
+def sweep(question: Question, cluster: Cluster = None, as_json: AsJson = False) -> None:
     """Evaluate every cell of a grid; stored, and resumed where it was interrupted.
 
     JSON: strategy, market, execution, key, cells, axes {parameter: values}, metric, min_trades, best
     {params, metrics}, plateau {params, metrics, score, mean, half_width, neighbours}.
     """
-    with swept(question) as (_, surface):
+    with swept(question, cluster) as (_, surface):
         best = surface.best(question.metric, question.min_trades)
         plateau = surface.plateau(question.metric, question.min_trades)
     document = {

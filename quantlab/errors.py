@@ -8,6 +8,7 @@ QuantlabError
 │   ├── StoreUnavailableError          it does not answer
 │   ├── NotStoredError                 what was asked for is not there
 │   └── StoreVersionError              it was written by another version
+├── ClusterError                       the Dask cluster could not do what was asked
 ├── ConfigurationError                 a V3 document that must not be traded
 └── IntegrityError                     two engines disagree, or evidence contradicts itself
 """
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class QuantlabError(Exception):
@@ -41,10 +43,14 @@ class UnknownNameError(InputError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(map(str, known))
+        self._given = (kind, name, known)
         near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known) or 'none'}."
         article = "an" if kind[:1] in "aeiou" else "a"
         super().__init__(f"{name!r} is not {article} {kind}: {hint}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._given, self.__dict__
 
 
 class CandlesError(InputError):
@@ -65,6 +71,10 @@ class NotStoredError(StoreError, LookupError):
 
 class StoreVersionError(StoreError):
     """The database was written by another version of PostgreSQL or of quantlab."""
+
+
+class ClusterError(QuantlabError):
+    """The Dask cluster could not do what was asked of it."""
 
 
 class ConfigurationError(QuantlabError):

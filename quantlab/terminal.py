@@ -123,13 +123,14 @@ def progress() -> bool:
 
 
 @contextlib.contextmanager
-def swept(question: Question) -> Iterator[tuple[Lab, Surface]]:
+def swept(question: Question, cluster: str | None = None) -> Iterator[tuple[Lab, Surface]]:
     """Sweep the grid that is asked, or find it stored; the lab is open meanwhile."""
     strategy, values, execution = question.checked()
     grid = strategy.space.grid(**values) if values else strategy.grid()
     with open_lab() as lab:
-        candles = question.candles(lab)
-        yield lab, lab.sweep(strategy, candles, grid, execution=execution, progress=progress())
+        candles, watched = question.candles(lab), progress()
+        surface = lab.sweep(strategy, candles, grid, execution=execution, progress=watched, cluster=cluster)
+        yield lab, surface
 
 
 @contextlib.contextmanager

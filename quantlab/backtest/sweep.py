@@ -13,7 +13,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from types import TracebackType
 from typing import Any, Protocol, TypedDict, Unpack, overload
 
@@ -57,6 +57,7 @@ class How(TypedDict, total=False):
     checkpoint: Any
     budget: int
     threads: int | None
+    cluster: Any
 
 
 @overload
@@ -93,6 +94,7 @@ def sweep(
     checkpoint: Any = None,
     budget: int = DEFAULT_BUDGET,
     threads: int | None = None,
+    cluster: Any = None,
 ) -> Surface | MarketSurface:
     """Evaluate every cell of a strategy on one market, or on several.
 
@@ -123,7 +125,10 @@ def sweep(
         Bytes that a part may hold, its result included. The surface itself comes on top: 168 bytes per cell
         and market, 168 more for another assumption, 48 for a regime, 24 for a block.
     threads : int, optional
-        At most, and by default, as many as there are processors.
+        At most, and by default, as many as there are processors. On a cluster: of each part, by default 1.
+    cluster : distributed.Client, Dask cluster or str, optional
+        Compute the parts on its workers instead of here; a string is the address of a scheduler. The
+        result is the same to the last bit: see `quantlab.backtest.cluster`.
 
     Returns
     -------
@@ -134,6 +139,8 @@ def sweep(
     ------
     InputError
         Cells of another strategy; labels, blocks or candles that make no sense.
+    ClusterError
+        No workers, workers with other code, or workers that die under the same part again and again.
     KeyboardInterrupt
         Within about 0.1 s of Ctrl-C; parts finished before are in the checkpoint.
     """
@@ -150,7 +157,7 @@ def sweep(
     )
     alone = isinstance(candles, Candles)
     keep = [checkpoint] if alone else one_each("checkpoint", checkpoint, [t.job.candles for t in tasks])
-    found = dict(surfaces(tasks, keep, progress=progress, budget=budget))
+    found = dict(surfaces(tasks, keep, progress=progress, budget=budget, cluster=cluster))
     return found[0] if alone else MarketSurface(tuple(found[i] for i in range(len(tasks))))
 
 
@@ -160,6 +167,7 @@ def surfaces(
     *,
     progress: bool = True,
     budget: int = DEFAULT_BUDGET,
+    cluster: Any = None,
 ) -> Iterator[tuple[int, Surface]]:
     """Compute tasks; yield the place of each and its surface as soon as it is whole.
 
@@ -168,22 +176,23 @@ def surfaces(
     tasks : sequence of Task
     checkpoints : sequence of Checkpoint or None
         One for each task.
-    progress, budget
+    progress, budget, cluster
         As of `sweep`.
     """
     begun = [_Unfinished(*pair) for pair in zip(tasks, checkpoints, strict=True)]
     whole: deque[int] = deque()
-    with _Bar(tasks[0].job.strategy.name, sum(task.cells.size for task in tasks), progress) as bar:
+    total = sum(task.cells.size for task in tasks)
+    with _Bar(tasks[0].job.strategy.name, total, progress) as bar, _computing(cluster) as workers:
 
         def jobs() -> Iterator[tuple[Job, Iterable[Part]]]:
             for i, one in enumerate(begun):
-                left = one.begin(budget, local.least(len(tasks)))
+                left = one.begin(budget, workers.least(len(tasks)), None if cluster is None else 1)
                 bar.update(one.task.cells.size - one.missing)
                 if not one.missing:
                     whole.append(i)
                 yield one.task.job, left
 
-        with closing(local.run_markets(jobs(), bar.update)) as finished:
+        with closing(workers.run_markets(jobs(), bar.update)) as finished:
             for i, place, part, values in finished:
                 begun[i].take(place, part, values)
                 if not begun[i].missing:
@@ -194,6 +203,15 @@ def surfaces(
             yield whole[0], begun[whole.popleft()].surface()
 
 
+def _computing(cluster: Any) -> AbstractContextManager[Any]:
+    """Who computes the parts: this process, or the workers of a cluster."""
+    if cluster is None:
+        return nullcontext(local)
+    from quantlab.backtest.cluster import connect
+
+    return connect(cluster)
+
+
 class _Unfinished:
     """A surface that is not yet whole."""
 
@@ -202,12 +220,15 @@ class _Unfinished:
         self.missing = task.cells.size
         self._values = np.empty(0)
 
-    def begin(self, budget: int, least: int) -> list[Part]:
-        """Cut it into parts, put those kept by the checkpoint in their place and return the others."""
+    def begin(self, budget: int, least: int, threads: int | None) -> list[Part]:
+        """Cut it into parts, put those kept by the checkpoint in their place and return the others.
+
+        `least` parts or more, each of them worked on by `threads`, unless the job says how many.
+        """
         job, cells, left = self.task.job, self.task.cells, []
         kept = {} if self._checkpoint is None else self._checkpoint.load()
         self._values = np.empty((job.request.rows, *cells.shape))
-        how: dict[str, Any] = {"least": least, "threads": job.threads}
+        how: dict[str, Any] = {"least": least, "threads": job.threads or threads}
         for place, part in plan(job.strategy, job.candles, cells, budget, job.request, **how):
             number = part_number(place) if kept else 0
             if number in kept:

@@ -153,6 +153,7 @@ class Lab:
         blocks: int = 0,
         intrabar: Any = None,
         progress: bool = True,
+        cluster: Any = None,
     ) -> Surface | MarketSurface:
         """Every cell of a grid in one pass; stored, counted, and resumed where it was interrupted.
 
@@ -168,6 +169,8 @@ class Lab:
         assumptions, regimes, blocks, intrabar
             What else is asked for: see `quantlab.sweep`.
         progress : bool
+        cluster : distributed.Client, Dask cluster or str, optional
+            Compute on its workers instead of here: see `quantlab.sweep`.
 
         Raises
         ------
@@ -189,7 +192,7 @@ class Lab:
             for used in (task.job.candles, task.job.intrabar):
                 if used is not None:
                     self._remember(used)
-        surfaces = stored_sweep(self.store, tasks, progress=progress)
+        surfaces = stored_sweep(self.store, tasks, progress=progress, cluster=cluster)
         return surfaces[0] if isinstance(candles, Candles) else MarketSurface(surfaces)
 
     def search(

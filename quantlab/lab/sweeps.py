@@ -32,9 +32,12 @@ class How(TypedDict, total=False):
     blocks: int
     intrabar: Any
     progress: bool
+    cluster: Any
 
 
-def stored_sweep(store: Store, tasks: Sequence[Task], *, progress: bool = True) -> tuple[Surface, ...]:
+def stored_sweep(
+    store: Store, tasks: Sequence[Task], *, progress: bool = True, cluster: Any = None
+) -> tuple[Surface, ...]:
     """The surface of each task, read or computed.
 
     Parameters
@@ -42,6 +45,8 @@ def stored_sweep(store: Store, tasks: Sequence[Task], *, progress: bool = True) 
     store : Store
     tasks : sequence of Task
     progress : bool
+    cluster
+        As of `sweep`.
 
     Raises
     ------
@@ -53,7 +58,7 @@ def stored_sweep(store: Store, tasks: Sequence[Task], *, progress: bool = True) 
     if left:
         kept = [Parts(store, tasks[i].key) for i in left]
         try:
-            for n, surface in surfaces([tasks[i] for i in left], kept, progress=progress):
+            for n, surface in surfaces([tasks[i] for i in left], kept, progress=progress, cluster=cluster):
                 found[left[n]] = surface
                 write(store, surface, "grid")
                 kept[n].drop()

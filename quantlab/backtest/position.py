@@ -115,7 +115,7 @@ class Part:
 class Position:
     """An open position. Everything but `equity_before` is per unit of equity at entry.
 
-    `units` is what was entered with, `left` what is still held; `best` is the best price since entry.
+    `units` is what was entered with, `left` what is still held.
     """
 
     order: Order
@@ -128,13 +128,12 @@ class Position:
     fees: float
     mark: float
     left: float = field(init=False)
-    best: float = field(init=False)
     stop_level: float | None = field(init=False)
     part: Part | None = None
 
     def __post_init__(self) -> None:
         distance = self.order.rules.first_stop
-        self.left, self.best = self.units, self.raw_price
+        self.left = self.units
         self.stop_level = None if distance is None else self.raw_price - self.side * distance
 
     @property
@@ -190,12 +189,11 @@ class Position:
         self.fees += fees
 
     def follow(self, bar: Bar) -> None:
-        """Raise the stop after a completed bar: behind the best price so far, and to break even."""
+        """Raise the stop after a completed bar: behind its best price, to break even, and never back."""
         rules = self.order.rules
         top = bar.high if self.side > 0 else bar.low
-        self.best = max(self.best, top) if self.side > 0 else min(self.best, top)
         if rules.trail is not None:
-            self._raise_to(self.best - self.side * rules.trail)
+            self._raise_to(top - self.side * rules.trail)
         if rules.break_even is not None and self.rewarded_by(
             top, self.raw_price + self.side * rules.break_even
         ):

@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from quantlab.backtest.execution import AllIn, Costs
+from quantlab.backtest.metrics import mean_position
 from quantlab.backtest.trades import OPEN, RUIN, SIGNAL, TIME, Run
 from quantlab.market.candles import Candles
 
@@ -82,7 +83,8 @@ def test_trades_keep_to_the_law(case: Case) -> None:
 @GENERATED
 @given(cases(always=["partial"]))
 def test_partial_fills_keep_to_the_law(case: Case) -> None:
-    trades = case.replay().trades
+    run = case.replay()
+    trades = run.trades
     cut = trades[trades["partial_bar"] >= 0]
     whole = trades[trades["partial_bar"] < 0]
     assert np.isnan(whole["partial_price"]).all()
@@ -92,6 +94,9 @@ def test_partial_fills_keep_to_the_law(case: Case) -> None:
     )
     assert (cut["partial_bar"] >= cut["entry_bar"]).all()
     assert (cut["partial_bar"] <= cut["exit_bar"]).all()
+    # the mean over bars and the bars themselves are counted apart
+    mean = mean_position(run.trades, len(case.candles))
+    assert mean == pytest.approx(run.exposure.mean(), rel=1e-12, abs=1e-12)
     # a limit order in profit: never worse than the raw entry
     raw = cut["entry_price"] / (1 + cut["side"] * case.execution.costs.slippage_bps / 1e4)
     assert (cut["side"] * (cut["partial_price"] - raw) > 0).all()

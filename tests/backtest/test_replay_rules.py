@@ -12,6 +12,7 @@ import pytest
 from generated_markets import HOUR_MS, Script, at, candles_of, fills, play
 
 from quantlab.backtest.execution import Costs, Execution, Risk
+from quantlab.backtest.metrics import mean_position
 from quantlab.backtest.replay import replay
 from quantlab.backtest.trades import OPEN, STOP, TARGET, TIME, Run
 from quantlab.errors import InputError
@@ -75,6 +76,13 @@ def test_of_stop_and_trail_the_tighter_counts() -> None:
     assert fills(short(rows, stop=3, trail=5))[0][3:] == (STOP, 100.0, 101.0)
 
 
+def test_a_trail_does_not_loosen_a_tighter_stop() -> None:
+    # the stop is at 97, the trail of 5 at 95 and after bar 1 at 96
+    rows = [FLAT, FLAT, (100, 101, 96.5, 98), FLAT]
+    assert fills(play(rows, long=0, stop=3, trail=5)) == [(1, 1, 2, STOP, 100.0, 97.0)]
+    assert fills(short(rows, stop=3, trail=5)) == [(-1, 1, 2, STOP, 100.0, 103.0)]
+
+
 def test_a_trail_is_carried_over_lost_bars() -> None:
     rows = [*CLIMB[:2], None, (103, 103, 98, 102)]
     assert fills(play(rows, long=0, trail=5)) == [(1, 1, 3, STOP, 100.0, 99.0)]
@@ -102,6 +110,13 @@ def test_break_even_puts_the_stop_at_the_raw_entry() -> None:
     # bought at 101, slippage included; the stop is at 100 all the same and fills at 99
     slipped = play(RETURN, long=0, break_even=4, costs=Costs(0.0, 0.0, 100.0))
     assert fills(slipped)[0][3:] == pytest.approx((STOP, 101.0, 99.0), rel=1e-15)
+
+
+def test_break_even_is_reached_once_for_all() -> None:
+    # bar 2 reaches neither 104 nor 100, and the trail of 10 stays far behind
+    rows = [*RETURN[:2], (103, 103.5, 101, 102), (102, 103, 99, 101)]
+    assert fills(play(rows, long=0, break_even=4, trail=10)) == [(1, 1, 3, STOP, 100.0, 100.0)]
+    assert fills(short(rows, break_even=4, trail=10)) == [(-1, 1, 3, STOP, 100.0, 100.0)]
 
 
 def test_break_even_out_of_reach_does_nothing() -> None:
@@ -136,6 +151,7 @@ def test_a_partial_target_and_the_rest_at_the_target() -> None:
     assert run.trades["gross_return"][0] == pytest.approx(0.08, rel=1e-14)
     assert run.equity == pytest.approx([1, 1, 1.02 + 0.6 * 0.04, 1.02 + 0.6 * 0.06, 1.08, 1.08], rel=1e-14)
     assert run.exposure == pytest.approx([0, 1, 1, 0.6, 0.6, 0], rel=1e-14)
+    assert mean_position(run.trades, 6) == pytest.approx(3.2 / 6, rel=1e-14)
     assert run.trades["bars_held"][0] == 4
     mirror = short(STAGES, partial=(5, 0.4), target=10)
     # 0.4 * 95 + 0.6 * 90 = 92
@@ -248,6 +264,8 @@ def test_targets_that_the_open_has_passed(
         assert fills(run) == [(side, 1, last, reason, 100.0, pytest.approx(mirror(price)))]
         assert partial(run) == (2, mirror(part), 0.5)
         assert run.trades["bars_held"][0] == held
+        assert run.exposure == pytest.approx([0, side, side * (held - 1), 0])
+        assert mean_position(run.trades, 4) == pytest.approx(side * held / 4, rel=1e-14)
 
 
 def test_after_a_partial_fill_at_the_open_the_stop_may_take_the_rest_in_the_same_bar() -> None:

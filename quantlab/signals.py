@@ -20,7 +20,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from quantlab.clauses import AllOf, Clause, above, all_of, below, crossed_above, crossed_below
+from quantlab.clauses import AllOf, Clause, FromBar, above, all_of, below, crossed_above, crossed_below
 from quantlab.errors import InputError, UnknownNameError
 from quantlab.space import Grid, Params, Space
 
@@ -202,14 +202,13 @@ def _after_warmup(function: SignalFunction, warmup: Warmup) -> SignalFunction:
     def signals(candles: Any, p: Params) -> Signals:
         decided = function(candles, p)
         first = np.asarray(warmup({name: getattr(p, name) for name in p})) - 1
-        ready = (np.arange(candles.close.size) >= first) & ~np.isnan(candles.close)
-        return dataclasses.replace(decided, long=_and(decided.long, ready), short=_and(decided.short, ready))
+        ready = FromBar(first, candles.close.size), ~np.isnan(candles.close)
+        long, short = (
+            None if side is None else all_of(side, *ready) for side in (decided.long, decided.short)
+        )
+        return dataclasses.replace(decided, long=long, short=short)
 
     return signals
-
-
-def _and(signal: np.ndarray | Clause | None, clause: np.ndarray) -> AllOf | None:
-    return None if signal is None else all_of(signal, clause)
 
 
 REGISTRY: dict[str, Strategy] = {}

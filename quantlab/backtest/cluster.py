@@ -209,7 +209,7 @@ def _to_all_workers(client: distributed.Client, parcel: Parcel) -> distributed.F
         except Exception as error:  # Dask raises various things
             if not left:
                 raise ClusterError(
-                    f"{parcel.candles!r} could not be sent to the workers: {error!r}. The log of the scheduler "
+                    f"{parcel.candles!r} could not be sent to the workers: {error!r}. The scheduler's log "
                     "may say why; repeat the call."
                 ) from error
     raise AssertionError

@@ -11,7 +11,7 @@ import numpy as np
 from quantlab.backtest.record import new_memo
 from quantlab.backtest.request import Request
 from quantlab.backtest.rows import clauses, find_entries
-from quantlab.clauses import Bits, Clause, Comparison
+from quantlab.clauses import Bits, Clause, Comparison, FromBar
 from quantlab.market.candles import Candles
 from quantlab.signals import SignalFunction, Signals, Strategy
 from quantlab.space import Cells, Grid, Points
@@ -117,7 +117,7 @@ def _arrays(signals: Signals, k: int) -> list[Shape]:
         if isinstance(clause, Comparison):
             found += [(clause.greater, _FLOAT_BYTES), (clause.lesser, _FLOAT_BYTES), (clause, _BIT_BYTES)]
         else:
-            found.append((clause, _BIT_BYTES if isinstance(clause, Bits) else _BOOLEAN_BYTES))
+            found.append((clause, _BIT_BYTES if isinstance(clause, Bits | FromBar) else _BOOLEAN_BYTES))
     for value in (signals.stop, signals.target, signals.exit_long, signals.exit_short):
         if value is not None:
             found.append((np.asarray(value), _FLOAT_BYTES))

@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from quantlab.clauses.bit_kernels import lowest_bit, nonzero_bits
+from quantlab.clauses.bit_kernels import fold_product, lowest_bit, nonzero_bits
 from quantlab.clauses.kernels import delay_row
 from quantlab.clauses.rank_kernels import Ranked, relate
-from quantlab.jit import inlined, kernel
+from quantlab.jit import inlined, inner, kernel
 
 _ONE = np.uint64(1)
 _TOP = np.uint64(63)
@@ -72,69 +72,95 @@ def _asked(kind, less, bits, out):
     A crossing was known and not so on the bar before.
     """
     words, at = out.size, 1 if less else 0
-    if kind in (NEVER, NOTHING):
-        out[:] = np.uint64(0) if kind == NEVER else ~np.uint64(0)
-    elif kind == STATE:
-        out[:] = bits[at, 1 : words + 1]
-    else:
-        now, known = bits[at, 1 : words + 1], bits[2, 1 : words + 1]
-        now_before, known_before = bits[at, :words], bits[2, :words]
+    now, known = bits[at, 1 : words + 1], bits[2, 1 : words + 1]
+    now_before, known_before = bits[at, :words], bits[2, :words]
+    if kind == STATE:
+        for w in range(words):
+            out[w] = now[w] & known[w]
+    elif kind == CROSSING:
         for w in range(words):
             before, carried = known[w] & ~now[w], known_before[w] & ~now_before[w]
-            out[w] = now[w] & ((before << _ONE) | (carried >> _TOP))
+            out[w] = now[w] & known[w] & ((before << _ONE) | (carried >> _TOP))
 
 
 @inlined
-def _conjoin(words, index, r, out):
-    """Take from `out` what a clause of row r does not hold."""
-    for c in range(index.shape[0]):
+def _conjoin(words, index, r, kind, out):
+    """Take from `out` what a clause of row r does not hold; without a comparison they start it."""
+    count, c = index.shape[0], 0
+    if kind == NEVER or (kind == NOTHING and count == 0):
+        out[:] = np.uint64(0) if kind == NEVER else ~np.uint64(0)
+    elif kind == NOTHING:
+        one, two = words[index[0, r]], words[index[min(1, count - 1), r]]
+        for w in range(out.size):
+            out[w] = one[w] & two[w]
+        c = 2
+    while c < count:
         other = words[index[c, r]]
-        for w in range(other.size):
+        for w in range(out.size):
             out[w] &= other[w]
+        c += 1
 
 
-@inlined
-def _decide(packed, live, valid, delay, bars, r, bits, long, short, either):
-    """Bits of the decisions of row r into `either`, of those that are short into `short`."""
-    words = valid.size
+@inner
+def decide(packed, live, valid, delay, bars, r, bits, long, short, either):
+    """Bits of all decisions of row r into `either`; those that are short are in `short` too.
+
+    Parameters
+    ----------
+    packed, live, valid, delay, bars
+        As of `list_rows`.
+    bits : uint64 array (3, 1 + n_words rounded up to 64s)
+        Scratch; a column of zeros first.
+    long, short, either : uint64 array (n_words,)
+    """
     if live.a_row.size > 0:
         relate(live.a, live.b, live.a_row[r], live.b_row[r], bits)
-    _asked(live.long, live.long_less, bits, long)
-    _asked(live.short, live.short_less, bits, short)
-    _conjoin(packed.words, packed.long, r, long)
-    _conjoin(packed.words, packed.short, r, short)
-    for w in range(words):
+        _asked(live.long, live.long_less, bits, long)
+        _asked(live.short, live.short_less, bits, short)
+    _conjoin(packed.words, packed.long, r, live.long, long)
+    _conjoin(packed.words, packed.short, r, live.short, short)
+    for w in range(either.size):
         either[w] = long[w] ^ short[w]
-    _conjoin(packed.words, packed.both, r, either[:words])
+    _conjoin(packed.words, packed.both, r, STATE, either)
     if delay > 0:
-        delay_row(either[:words], delay, bars)
+        delay_row(either, delay, bars)
         delay_row(short, delay, bars)
-    for w in range(words):
+    for w in range(either.size):
         either[w] &= valid[w]
-        short[w] &= either[w]
 
 
 @inlined
-def _digest(all_, short, w):
+def _digest(word, short, w):
     """Two hashes of a word of decisions at its place."""
     place = np.uint64(w + 1)
-    u, v = (all_ + place * _MIX3) * _MIX, (short + place * _MIX4) * _MIX2
-    x, y = u ^ (v >> np.uint64(32)), v ^ (u >> np.uint64(29))
-    x, y = (x ^ (x >> np.uint64(31)) ^ y) * _MIX4, (y ^ (y >> np.uint64(30)) + x) * _MIX3
-    return x ^ (x >> np.uint64(29)), y ^ (y >> np.uint64(32))
+    x, y = word ^ (place * _MIX), short ^ (place * _MIX2)
+    return fold_product(x ^ _MIX3, y ^ _MIX4), fold_product(x ^ _MIX2, y ^ _MIX)
 
 
-@inlined
-def _longer(codes, total, room):
-    """A buffer of codes with room for that many more."""
-    longer = np.empty(2 * codes.size + room, np.int32)
-    longer[:total] = codes[:total]
-    return longer
+@inner
+def list_words(either, short, words, codes, total, present):
+    """Append the decisions in these bits to `codes`; return their number and two hashes of them."""
+    a, b = np.uint64(0), np.uint64(0)
+    for block in range(0, words, 64):
+        some = nonzero_bits(either, block)
+        while some != 0:
+            w = block + np.int64(lowest_bit(some))
+            some &= some - _ONE
+            word, down = either[w], short[w]
+            x, y = _digest(word, down & word, w)
+            a, b = a + x, b + y
+            while word != 0:
+                bit = lowest_bit(word)
+                word &= word - _ONE
+                code = 128 * w + np.int64((bit << _ONE) | ((down >> bit) & _ONE))
+                codes[total], present[code] = code, 1
+                total += 1
+    return total, a, b
 
 
 @kernel
-def list_rows(packed, live, valid, use, delay, bars, rows, digest, counts, present):
-    """List, count and hash the decisions of some rows.
+def list_rows(packed, live, valid, use, delay, bars, rows, codes, total, digest, counts, present):
+    """List, count and hash the decisions of some rows, as far as there is room.
 
     Parameters
     ----------
@@ -149,6 +175,10 @@ def list_rows(packed, live, valid, use, delay, bars, rows, digest, counts, prese
     bars : int
     rows : int64 array
         Rows to list, in this order.
+    codes : int32 array
+        Receives from place `total` on the decisions of one row after the other, ascending, as
+        ``2 * bar + (1 if short)``. A bar on which both sides hold is no decision.
+    total : int
     digest : uint64 array (rows, 2)
         Receives a 128-bit hash of the decisions: a sum of hashes of the words that hold any. Two unequal
         rows among a million share it with a probability below 1e-26.
@@ -159,37 +189,22 @@ def list_rows(packed, live, valid, use, delay, bars, rows, digest, counts, prese
 
     Returns
     -------
-    int32 array
-        Decisions of one row after the other, ascending, as ``2 * bar + (1 if short)``. A bar on which both
-        sides hold is no decision.
+    done, total : int
+        Rows that were listed, and the end of their decisions: the next may have one on each of its bars.
     """
     words = valid.size
     wide = (words + 63) // 64 * 64
     bits, either = np.zeros((3, wide + 1), np.uint64), np.zeros(wide, np.uint64)
-    long, short = np.zeros(words, np.uint64), np.zeros(words, np.uint64)
-    codes, total = np.empty(bars, np.int32), 0
-    for r in rows:
-        a, b, before = np.uint64(0), np.uint64(0), total
+    long, short, own = np.empty(words, np.uint64), np.empty(words, np.uint64), either[:words]
+    for k in range(rows.size):
+        r, a, b, before = rows[k], np.uint64(0), np.uint64(0), total
+        if total + bars > codes.size:
+            return k, total
         if use[r]:
-            _decide(packed, live, valid, delay, bars, r, bits, long, short, either)
-            if total + bars > codes.size:
-                codes = _longer(codes, total, bars)
-            for block in range(0, words, 64):
-                some = nonzero_bits(either, block)
-                while some != 0:
-                    w = block + np.int64(lowest_bit(some))
-                    some &= some - _ONE
-                    word, down = either[w], short[w]
-                    x, y = _digest(word, down, w)
-                    a, b = a + x, b + y
-                    while word != 0:
-                        bit = lowest_bit(word)
-                        word &= word - _ONE
-                        code = 128 * w + np.int64((bit << _ONE) | ((down >> bit) & _ONE))
-                        codes[total], present[code] = code, 1
-                        total += 1
+            decide(packed, live, valid, delay, bars, r, bits, long, short, own)
+            total, a, b = list_words(either, short, words, codes, total, present)
         digest[r, 0], digest[r, 1], counts[r] = a, b, total - before
-    return codes[:total]
+    return rows.size, total
 
 
 @kernel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,17 @@ from quantlab.backtest.row_kernels import (
     unite,
 )
 from quantlab.clauses import AllOf, Clause, Comparison, row_of, words_of
-from quantlab.clauses.ranks import ranked
+from quantlab.clauses.ranks import ranked, unranked
 from quantlab.errors import InputError
 from quantlab.signals import Signals
 from quantlab.threads import share
 
-_LEAST_BAR_ROWS = 400_000
+_LEAST_BAR_ROWS = 4_000_000
 _NEAR_BYTES = 300_000
+_CODES = 2**22
+
+Listed = list[tuple[np.ndarray, np.ndarray]]
+"""Rows, and the codes of all their decisions, one row after the other."""
 
 
 @dataclass(frozen=True)
@@ -97,22 +102,31 @@ def find_entries(signals: Signals, usable: np.ndarray, allowed: np.ndarray, dela
     valid = words_of(usable, n)[0]
     digest, counts = np.empty((use.size, 2), np.uint64), np.empty(use.size, np.int64)
     present = np.zeros(2 * n, np.uint8)
-    order, listed = _order(live, use.size, n), []
-
-    def list_block(first: int, last: int) -> None:
-        rows = order[first:last]
-        codes = list_rows(packed, live, valid, use, delay, n, rows, digest, counts, present)
-        listed.append((rows, codes))
-
-    share(list_block, use.size, _block(use.size, n))
+    listed = _listed(packed, live, (valid, use, delay, n), (digest, counts, present))
     numbers, chosen = np.empty(use.size, np.int64), np.empty(use.size, np.int64)
     chosen = chosen[: number_rows(digest, numbers, chosen)]
     return Entries(_union(listed, counts, chosen, present), numbers.reshape(shape), shape)
 
 
-def _block(rows: int, n: int) -> int:
-    """Rows of a block: enough to be worth a thread's while, and several blocks for each thread."""
-    return max(-(-_LEAST_BAR_ROWS // n), -(-rows // 32))
+def _listed(packed: Packed, live: Live, asked: tuple[Any, ...], found: tuple[np.ndarray, ...]) -> Listed:
+    """The decisions of all rows, listed by several threads into a few long arrays."""
+    _, use, _, n = asked
+    order, pieces = _order(live, use.size, n), []
+    begun: list[tuple[np.ndarray, int]] = []
+    room = max(n, min(_CODES, use.size * n))
+
+    def block(first: int, last: int) -> None:
+        rows = order[first:last]
+        while rows.size:
+            codes, used = begun.pop() if begun else (np.empty(room, np.int32), 0)
+            done, total = list_rows(packed, live, *asked, rows, codes, used, *found)
+            pieces.append((rows[:done], codes[used:total]))
+            if done == rows.size:
+                begun.append((codes, total))
+            rows = rows[done:]
+
+    share(block, use.size, max(-(-_LEAST_BAR_ROWS // n), -(-use.size // 32)))
+    return pieces
 
 
 def _packed(
@@ -125,7 +139,7 @@ def _packed(
     index = {key: row_of(part.shape[:-1], shape) + offsets[key] for key, part in distinct.items()}
     sides = [{id(part) for part in side} for side in (long, short)]
     shares = (sides[0] & sides[1], sides[0] - sides[1], sides[1] - sides[0])
-    none = np.empty((0, int(np.prod(shape))), np.int64)
+    none = np.empty((0, prod(shape)), np.int64)
     return Packed(
         np.concatenate([np.empty((0, -(-n // 64)), np.uint64), *words.values()]),
         *(
@@ -139,7 +153,7 @@ def _live(
     long: list[np.ndarray | Clause], short: list[np.ndarray | Clause], n: int, shape: tuple[int, ...]
 ) -> Live:
     """Take a comparison of many rows with many rows, and its like on the other side, out of the clauses."""
-    size = int(np.prod(shape))
+    size = prod(shape)
     for part in (*long, *short):
         if isinstance(part, Comparison) and part.worth_ranking(size):
             a, b = part.greater, part.lesser
@@ -150,8 +164,9 @@ def _live(
                 *_ask(long, a, b),
                 *_ask(short, a, b),
             )
-    none, no_row = np.empty((0, n)), np.empty(0, np.int64)
-    return Live(*ranked(none, none), no_row, no_row, *_ask(long, none, none), *_ask(short, none, none))
+    none, no_row = unranked(np.empty((0, n))), np.empty(0, np.int64)
+    asked = [(NOTHING if side else NEVER, False) for side in (long, short)]
+    return Live(none, none, no_row, no_row, *asked[0], *asked[1])
 
 
 def _ask(side: list[np.ndarray | Clause], a: np.ndarray, b: np.ndarray) -> tuple[int, bool]:
@@ -171,9 +186,7 @@ def _order(live: Live, size: int, n: int) -> np.ndarray:
     return np.argsort(live.b_row // few * len(live.a.values) + live.a_row, kind="stable")
 
 
-def _union(
-    listed: list[tuple[np.ndarray, np.ndarray]], counts: np.ndarray, chosen: np.ndarray, present: np.ndarray
-) -> record.Rows:
+def _union(listed: Listed, counts: np.ndarray, chosen: np.ndarray, present: np.ndarray) -> record.Rows:
     """The sorted union of all decisions, and every distinct row as places in it."""
     start = np.zeros(len(chosen) + 1, np.int64)
     np.cumsum(counts[chosen], out=start[1:])

@@ -4,7 +4,7 @@ A clause stands wherever a boolean array ``(parameter axes..., n_bars)`` may sta
 ``np.asarray(clause)`` is that array.
 """
 
-from quantlab.clauses.clause import AllOf, Bits, Clause, all_of, row_of, words_of
+from quantlab.clauses.clause import AllOf, Bits, Clause, FromBar, all_of, row_of, words_of
 from quantlab.clauses.comparison import Comparison, above, below, crossed_above, crossed_below
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Bits",
     "Clause",
     "Comparison",
+    "FromBar",
     "above",
     "all_of",
     "below",

@@ -75,3 +75,21 @@ def lowest_bit(typing, word):
         return builder.cttz(args[0], ir.Constant(ir.IntType(1), 1))
 
     return types.uint64(types.uint64), generate
+
+
+def _folded(x, y):
+    product = int(x) * int(y)
+    return np.uint64((product ^ (product >> _BITS)) & (2**_BITS - 1))
+
+
+@_instead_of(_folded)
+def fold_product(typing, x, y):
+    """Both halves of the 128-bit product of two words, one over the other: every bit of it hangs on all."""
+
+    def generate(context, builder, signature, args):
+        wide = ir.IntType(2 * _BITS)
+        product = builder.mul(*(builder.zext(arg, wide) for arg in args))
+        high = builder.lshr(product, ir.Constant(wide, _BITS))
+        return builder.trunc(builder.xor(product, high), ir.IntType(_BITS))
+
+    return types.uint64(types.uint64, types.uint64), generate

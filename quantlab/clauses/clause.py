@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from quantlab.clauses.kernels import conjoin
+from quantlab.clauses.kernels import conjoin, from_bar
 from quantlab.errors import InputError
 
 
@@ -108,6 +109,36 @@ class Bits(Clause):
         return self.packed
 
 
+@dataclass(frozen=True, eq=False)
+class FromBar(Clause):
+    """All bars from a bar on, which may differ from cell to cell.
+
+    Parameters
+    ----------
+    first : int array (..., 1) or ()
+        The bar of each cell.
+    n_bars : int
+    """
+
+    first: np.ndarray
+    n_bars: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Parameter axes and bars."""
+        return (*self.first.shape[:-1], self.n_bars)
+
+    def to_array(self) -> np.ndarray:
+        """One boolean for every bar."""
+        return np.asarray(np.arange(self.n_bars) >= self.first)
+
+    def words(self, n_bars: int) -> np.ndarray:
+        """Bits of the bars, a row per cell over the axes of `first`."""
+        out = np.empty((self.first.size, (n_bars + 63) // 64), np.uint64)
+        from_bar(np.array(self.first, np.int64).ravel(), n_bars, out)
+        return out
+
+
 def all_of(*clauses: np.ndarray | Clause) -> AllOf:
     """Join clauses with "and" without evaluating their product.
 
@@ -131,14 +162,16 @@ def words_of(clause: np.ndarray | Clause, n_bars: int) -> np.ndarray:
     """Bits along time of a clause or a boolean array, as `Clause.words` returns them."""
     if isinstance(clause, Clause):
         return clause.words(n_bars)
-    flat = np.broadcast_to(clause, (*clause.shape[:-1], n_bars)).reshape(-1, n_bars)
-    packed = np.packbits(flat, axis=1, bitorder="little")
-    padding = -packed.shape[1] % 8
-    if padding:
-        packed = np.pad(packed, ((0, 0), (0, padding)))
-    return np.ascontiguousarray(packed).view(np.uint64)
+    if clause.shape[-1] != n_bars:
+        clause = np.broadcast_to(clause, (*clause.shape[:-1], n_bars))
+    packed = np.packbits(clause.reshape(-1, n_bars), axis=1, bitorder="little")
+    out = np.zeros((len(packed), 8 * ((n_bars + 63) // 64)), np.uint8)
+    out[:, : packed.shape[1]] = packed
+    return out.view(np.uint64)
 
 
 def row_of(own: tuple[int, ...], axes: tuple[int, ...]) -> np.ndarray:
     """Row of an array with parameter axes `own` that each row over `axes` reads: int64 array (rows,)."""
-    return np.broadcast_to(np.arange(int(np.prod(own))).reshape(own), axes).ravel().copy()
+    out = np.empty(axes, np.int64)
+    out[...] = np.arange(prod(own)).reshape(own)
+    return out.reshape(-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,8 @@ class Comparison(Clause):
 
     def worth_ranking(self, rows: int) -> bool:
         """Whether it compares many rows with many rows, and over nearly all axes of `rows` entry rows."""
-        own = self.greater[..., 0].size + self.lesser[..., 0].size
-        return 4 * own <= rows <= 4 * int(np.prod(self.shape[:-1]))
+        own = prod(self.greater.shape[:-1]) + prod(self.lesser.shape[:-1])
+        return 4 * own <= rows <= 4 * prod(self.shape[:-1])
 
     def rows(self, n_bars: int) -> tuple[np.ndarray, np.ndarray]:
         """Both sides as contiguous rows of `n_bars` over their own parameter axes."""

@@ -76,6 +76,19 @@ def keep_crossings(out, a_known, b_known, a_row, b_row):
 
 
 @kernel
+def from_bar(first, n, out):
+    """Bits of the bars ``[first[r], n)`` for every row r of `out`."""
+    ones = ~np.uint64(0)
+    for r in range(out.shape[0]):
+        start = min(max(first[r], 0), n)
+        out[r, : start // 64] = 0
+        out[r, start // 64 :] = ones
+        if start // 64 < out.shape[1]:
+            out[r, start // 64] = ones << np.uint64(start % 64)
+        out[r, out.shape[1] - 1] &= ones >> np.uint64(64 * out.shape[1] - n)
+
+
+@kernel
 def conjoin(words, index, out):
     """``out[r]`` becomes the conjunction of the rows ``index[:, r]`` of `words`."""
     for r in range(out.shape[0]):

@@ -28,8 +28,8 @@ class Ranked(NamedTuple):
     values : float64 array (rows, n_bars)
     ranks : int16 array (rows, 64 n_words)
     least, greatest : int16 array (rows, n_words rounded up to 64s)
-        Of the known ranks of each word; 32767 and -32768 where none is known.
-    known : uint64 array (rows, n_words)
+        Of the known ranks of each word; 32767 and -32768 where none is known, so that it is clear.
+    known : uint64 array (rows, n_words rounded up to 64s)
         Bits of the values that are not NaN.
     """
 
@@ -64,8 +64,8 @@ def rank_rows(low, scale, first, last, out):
             steps = steps if steps < STEPS else STEPS
             ranks[t] = np.int16(np.int32(steps) - 32_767)
         ranks[n:] = 0
-        least[known.size :], greatest[known.size :] = 0, 0
-        for w in range(known.size):
+        least[:], greatest[:], known[:] = 32_767, -32_768, 0
+        for w in range(ranks.size // 64):
             known[w] = _known(row[64 * w : 64 * w + 64])
             own, smallest, largest = ranks[64 * w : 64 * w + 64], np.int16(32_767), np.int16(-32_768)
             if known[w] == ~np.uint64(0):
@@ -114,21 +114,21 @@ def relate(a, b, i, j, bits):
     a, b : Ranked
     i, j : int
     bits : uint64 array (3, 1 + n_words rounded up to 64s)
-        Receives the bits of greater, of less and of both known, after a first word that is left alone.
+        Receives bits of greater and of less, which count only where both are known, and of both known;
+        after a first word that is left alone.
     """
     x, y, known_x, known_y = a.values[i], b.values[j], a.known[i], b.known[j]
     ranks_x, least_x, greatest_x = a.ranks[i], a.least[i], a.greatest[i]
     ranks_y, least_y, greatest_y = b.ranks[j], b.least[j], b.greatest[j]
-    greater, less, both, words = bits[0, 1:], bits[1, 1:], bits[2, 1:], known_x.size
-    for w in range(words):
-        both[w] = known_x[w] & known_y[w]
-    for block in range(0, words, 64):
+    greater, less, both = bits[0, 1:], bits[1, 1:], bits[2, 1:]
+    for block in range(0, both.size, 64):
         over = greater_bits(least_x, block, greatest_y, block)
         under = greater_bits(least_y, block, greatest_x, block)
         for k in range(64):
             greater[block + k] = np.uint64(0) - ((over >> np.uint64(k)) & _ONE)
             less[block + k] = np.uint64(0) - ((under >> np.uint64(k)) & _ONE)
-        unclear = ~(over | under) & (~np.uint64(0) >> np.uint64(max(0, 64 + block - words)))
+            both[block + k] = known_x[block + k] & known_y[block + k]
+        unclear = ~(over | under)
         while unclear != 0:
             w = block + np.int64(lowest_bit(unclear))
             unclear &= unclear - _ONE
@@ -138,6 +138,3 @@ def relate(a, b, i, j, bits):
             if tied != 0:
                 more, fewer = _tied(x, y, 64 * w, tied, more, fewer)
             greater[w], less[w] = more, fewer
-    for w in range(words):
-        greater[w] &= both[w]
-        less[w] &= both[w]

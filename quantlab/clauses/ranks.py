@@ -28,7 +28,7 @@ def ranked(a: np.ndarray, b: np.ndarray) -> tuple[Ranked, Ranked]:
         bar_bounds(values, max(1, len(values) // _ROWS), low, high)
     with np.errstate(all="ignore"):
         scale = STEPS / (high - low)
-    sides = _empty(a), _empty(b)
+    sides = unranked(a), unranked(b)
     for side in sides:
 
         def rank(first: int, last: int, side: Ranked = side) -> None:
@@ -38,7 +38,8 @@ def ranked(a: np.ndarray, b: np.ndarray) -> tuple[Ranked, Ranked]:
     return sides
 
 
-def _empty(values: np.ndarray) -> Ranked:
+def unranked(values: np.ndarray) -> Ranked:
+    """Rows of values and room for their ranks."""
     rows, n = values.shape
     words = -(-n // 64)
     wide = (rows, -(-words // 64) * 64)
@@ -47,5 +48,5 @@ def _empty(values: np.ndarray) -> Ranked:
         ranks=np.empty((rows, 64 * words), np.int16),
         least=np.empty(wide, np.int16),
         greatest=np.empty(wide, np.int16),
-        known=np.empty((rows, words), np.uint64),
+        known=np.empty(wide, np.uint64),
     )

@@ -53,7 +53,9 @@ def sma(x: np.ndarray, window: np.ndarray | int) -> np.ndarray:
     windows = np.atleast_1d(np.asarray(window, dtype=np.int64))
     if windows.shape[-1] != 1:
         raise InputError(f"`window` must end in a time axis of length one, got shape {windows.shape}.")
-    distinct, place = np.unique(windows[..., 0], return_inverse=True)
+    distinct, place = windows.ravel(), np.zeros(1, np.int64)
+    if windows.size > 1:
+        distinct, place = np.unique(windows[..., 0], return_inverse=True)
     if distinct[0] < 1:
         raise InputError(f"`window` must be at least 1 bar, got {distinct[0]}.")
     means = _means(np.array(x, dtype=np.float64), distinct)

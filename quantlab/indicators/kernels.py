@@ -17,13 +17,16 @@ def present_values(x, padding):
     values : float64 array (padding + n,)
         Zeros, then `x` with zeros where it is NaN.
     counts : int64 array (n + 1,)
-        Number of values present before each bar.
+        Number of values present before each bar; empty if none is missing.
     """
-    values, counts = np.zeros(padding + x.size), np.zeros(x.size + 1, np.int64)
+    values, missing = np.empty(padding + x.size), 0
+    values[:padding] = 0.0
     for t in range(x.size):
-        is_there = x[t] == x[t]
-        values[padding + t] = x[t] if is_there else 0.0
-        counts[t + 1] = counts[t] + is_there
+        missing += x[t] != x[t]
+        values[padding + t] = x[t] if x[t] == x[t] else 0.0
+    counts = np.zeros(x.size + 1 if missing > 0 else 0, np.int64)
+    for t in range(counts.size - 1):
+        counts[t + 1] = counts[t] + (x[t] == x[t])
     return values, counts
 
 
@@ -43,8 +46,7 @@ def moving_means(values, counts, windows, least, first, last, out):
         Share of a window that must be present.
     out : float64 array (len(windows), n)
     """
-    n, bars = counts.size - 1, last - first
-    at, complete = values.size - n + first, counts[n] == n
+    bars, at = last - first, values.size - out.shape[1] + first
     sums, lag = np.zeros(bars), 0
     for i in range(windows.size):
         w = windows[i]
@@ -60,7 +62,7 @@ def moving_means(values, counts, windows, least, first, last, out):
                 sums[t] += a[t]
             lag += 1
         row = out[i, first:last]
-        if complete:
+        if counts.size == 0:
             for t in range(bars):
                 row[t] = sums[t] / w
         else:
@@ -73,17 +75,16 @@ def moving_means(values, counts, windows, least, first, last, out):
 @kernel
 def swing_lows(low, strength):
     """Bars whose low is below the `strength` lows before and not above the `strength` lows after."""
-    found = np.empty(low.size, np.int64)
-    m = 0
-    for s in range(strength, low.size - strength):
-        is_swing = low[s] == low[s]
-        for j in range(1, strength + 1):
-            if not (low[s] < low[s - j] and low[s] <= low[s + j]):
-                is_swing = False
-                break
-        if is_swing:
-            found[m] = s
-            m += 1
+    found, m = np.empty(low.size, np.int64), 0
+    is_swing = np.ones(max(low.size - 2 * strength, 0), np.bool_)
+    own = low[strength : strength + is_swing.size]
+    for j in range(1, strength + 1):
+        before, after = low[strength - j :], low[strength + j :]
+        for i in range(is_swing.size):
+            is_swing[i] &= (own[i] < before[i]) & (own[i] <= after[i])
+    for i in range(is_swing.size):
+        found[m] = strength + i
+        m += is_swing[i]
     return found[:m]
 
 
@@ -116,20 +117,23 @@ def touched_levels(low, swings, touches, tolerance, longest):
 
 
 @kernel
-def latest_level(n, swings, level, since, strength, lookback):
-    """Level of the latest confirmed swing all of whose companions are at most `lookback` bars old."""
-    out = np.full(n, np.nan)
-    newest = -1
-    for t in range(n):
-        while newest + 1 < swings.size and swings[newest + 1] + strength <= t:
-            newest += 1
-        for i in range(newest, -1, -1):
-            if t - swings[i] > lookback:
-                break
-            if level[i] == level[i] and t - since[i] <= lookback:
-                out[t] = level[i]
-                break
-    return out
+def latest_level(swings, level, since, strength, lookback, out):
+    """Level of the latest confirmed swing all of whose companions are at most `lookback` bars old.
+
+    Into `out`, shape ``(n_bars,)``; NaN where there is none.
+    """
+    n = out.size
+    out[:] = np.nan
+    for newest in range(swings.size):
+        t = swings[newest] + strength
+        last = min(n, swings[newest + 1] + strength) if newest + 1 < swings.size else n
+        i = newest
+        while t < last and i >= 0 and t - swings[i] <= lookback:
+            until = min(last, since[i] + lookback + 1)
+            if level[i] == level[i] and t < until:
+                out[t:until] = level[i]
+                t = until
+            i -= 1
 
 
 @kernel

@@ -39,18 +39,21 @@ def support(
     float array (..., n_bars)
         NaN where there is no level. Each distinct combination is computed once.
     """
-    lows = np.ascontiguousarray(low, dtype=np.float64)
-    arrays = np.broadcast_arrays(*(np.atleast_1d(a)[..., 0] for a in (lookback, min_touches, tolerance)))
-    combinations, place = np.unique(np.stack([a.ravel() for a in arrays]), axis=1, return_inverse=True)
-    swings = swing_lows(lows, strength)
-    longest = int(combinations[0].max())
-    out = np.empty((combinations.shape[1], lows.size))
+    lows = np.array(low, dtype=np.float64)
+    given = [np.atleast_1d(a)[..., 0] for a in (lookback, min_touches, tolerance)]
+    axes = np.broadcast_shapes(*(a.shape for a in given))
+    rows = list(zip(*(np.broadcast_to(a, axes).ravel().tolist() for a in given), strict=True))
+    combinations = {combination: place for place, combination in enumerate(dict.fromkeys(rows))}
+    swings, longest = swing_lows(lows, strength), max(int(bars) for bars, _, _ in combinations)
+    out = np.empty((len(combinations), lows.size))
     touched: dict[tuple[int, float], tuple[np.ndarray, np.ndarray]] = {}
-    for i, (bars, touches, near) in enumerate(combinations.T):
+    for (bars, touches, near), place in combinations.items():
         if (touches, near) not in touched:
             touched[touches, near] = touched_levels(lows, swings, int(touches), float(near), longest)
-        out[i] = latest_level(lows.size, swings, *touched[touches, near], strength, int(bars))
-    return out[place.reshape(arrays[0].shape)]
+        latest_level(swings, *touched[touches, near], strength, int(bars), out[place])
+    if len(combinations) == len(rows):
+        return out.reshape(*axes, lows.size)
+    return out[[combinations[row] for row in rows]].reshape(*axes, lows.size)
 
 
 def resistance(

@@ -13,7 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from quantlab.clauses import AllOf, Clause, above, all_of, below, crossed_above, crossed_below, words_of
+from quantlab.clauses import (
+    AllOf,
+    Clause,
+    FromBar,
+    above,
+    all_of,
+    below,
+    crossed_above,
+    crossed_below,
+    words_of,
+)
 from quantlab.clauses.kernels import delay_row
 from quantlab.clauses.rank_kernels import Ranked, relate
 from quantlab.clauses.ranks import ranked
@@ -125,6 +135,20 @@ def test_words_of_an_array_are_its_bits(n: int, seed: int) -> None:
     assert not always[:, n:].any()
 
 
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(BARS, st.lists(st.sampled_from([-1, 0, 1, 63, 64, 65, 130, 131, 500]), min_size=1, max_size=3))
+def test_from_a_bar_on(n: int, first: list[int]) -> None:
+    for given_as in (np.array(first)[:, None], np.array(first)[:, None, None], np.asarray(first[0])):
+        clause = FromBar(given_as, n)
+        flat = given_as.ravel()
+        expected = np.array([[t >= bar for t in range(n)] for bar in flat])
+        assert np.array_equal(clause.to_array(), expected.reshape(clause.shape))
+        assert clause.shape == (*given_as.shape[:-1], n)
+        found = bits(clause.words(n), n)
+        assert np.array_equal(found[:, :n], expected)
+        assert not found[:, n:].any()
+
+
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(BARS, st.sampled_from([0, 1, 5, 63, 64, 65, 100, 300]), st.integers(0, 2**32 - 1))
 def test_delayed_words_are_delayed_bits(n: int, delay: int, seed: int) -> None:
@@ -175,7 +199,8 @@ def relation(x: Ranked, y: Ranked, i: int, j: int) -> np.ndarray:
     out = np.zeros((3, 1 + -(-words // 64) * 64), np.uint64)
     related(x, y, i, j, out)
     assert not out[:, 0].any()
-    return bits(out[:, 1 : words + 1], x.values.shape[1])
+    greater, less, both = bits(out[:, 1:], 64 * words)
+    return np.array([greater & both, less & both, both])
 
 
 def test_no_product_is_held() -> None:

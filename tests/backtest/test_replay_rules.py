@@ -95,9 +95,15 @@ def test_risk_is_measured_by_the_tighter_of_stop_and_trail() -> None:
 
 
 def test_break_even_costs_of_risk_sizing_use_the_tighter_distance() -> None:
-    # Entered at 100, left at 101 by the trail of 5: 0.4 of equity at risk, 0.4 (1.01 (1 - c) - (1 + c)) = 0
-    run = play(CLIMB, long=0, trail=5, stop=8, sizing=Risk(0.02, leverage=3))
-    assert run.metrics["break_even_cost_bps"] == pytest.approx(1e4 * 0.01 / 2.01, rel=1e-12)
+    # The trail of 5 ends the first trade at 101; the second is entered at 102 and stopped at 97. Risking 0.1,
+    # 0.1 / 5 of each unit of equity is held; with the stop of 8 it would be less, and the balance another.
+    rows = [*CLIMB[:4], (102, 103, 96, 97), FLAT]
+    sizing = Risk(0.1, leverage=10)
+    run = play(rows, long=[0, 3], trail=5, stop=8, sizing=sizing)
+    assert [fill[4:] for fill in fills(run)] == [(100.0, 101.0), (102.0, 97.0)]
+    cost = run.metrics["break_even_cost_bps"] / 1e4
+    first, second = (1 + 0.02 * (q * (1 - cost) - p * (1 + cost)) for p, q in ((100, 101), (102, 97)))
+    assert first * second == pytest.approx(1.0, rel=1e-12)
 
 
 # The high of bar 1 reaches 104, the low of bar 2 is 99.

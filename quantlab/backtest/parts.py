@@ -40,7 +40,6 @@ Shape = tuple[Axes, bool, float]
 """Axes of an array, whether it varies over time, its bytes per value; the entry rows last."""
 
 _SHAPES: dict[tuple[SignalFunction, tuple[str, ...] | None, Axes], list[Shape]] = {}
-_SHARES: dict[tuple[SignalFunction, str, str], float] = {}
 _MOST_KNOWN = 1_000
 
 
@@ -132,25 +131,21 @@ def _axes(shape: tuple[int, ...], k: int) -> Axes:
 
 def _share(strategy: Strategy, candles: Candles, cells: Cells) -> float:
     """Share of the bars on which the busiest of some cells decides to enter, rounded up to a power of two."""
-    key = (strategy.signals, candles.family, candles.timeframe)
-    if key not in _SHARES:
-        bars = candles[-_SAMPLE_BARS:]
-        order = np.unique(np.linspace(0, cells.size - 1, _SAMPLE_CELLS).astype(np.int64))
-        places = zip(*(axis.tolist() for axis in np.unravel_index(order, cells.shape)), strict=True)
-        few = cells.space.points([cells.cell(place) for place in places])
+    bars = candles[-_SAMPLE_BARS:]
+    order = np.unique(np.linspace(0, cells.size - 1, _SAMPLE_CELLS).astype(np.int64))
+    places = zip(*(axis.tolist() for axis in np.unravel_index(order, cells.shape)), strict=True)
+    few = cells.space.points([cells.cell(place) for place in places])
 
-        def busiest() -> float:
-            try:
-                signals = strategy.signals(bars, few.params())
-            except Exception:
-                return 1.0  # the part that raises it names its cells
-            counts = np.diff(find_entries(signals, ~bars.missing, few.allowed, 0).rows.start)
-            return float(counts.max(initial=1)) / len(bars)
+    def busiest() -> float:
+        try:
+            signals = strategy.signals(bars, few.params())
+        except Exception:
+            return 1.0  # the part that raises it names its cells
+        counts = np.diff(find_entries(signals, ~bars.missing, few.allowed, 0).rows.start)
+        return float(counts.max(initial=1)) / len(bars)
 
-        if len(_SHARES) >= _MOST_KNOWN:
-            _SHARES.clear()
-        _SHARES[key] = min(1.0, 2.0 ** ceil(log2(aside(busiest))))
-    return _SHARES[key]
+    # never remembered: a resumed sweep must be cut as it was, whatever its process did before
+    return min(1.0, 2.0 ** ceil(log2(aside(busiest))))
 
 
 def _slices(cells: Points, needs: list[Need], most: int, budget: float) -> Iterator[Part]:

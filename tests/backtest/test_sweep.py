@@ -125,6 +125,23 @@ def test_parts_are_named_by_their_place() -> None:
     assert same(other, swept("liquidity_sweep", GRID))
 
 
+def test_parts_do_not_depend_on_what_was_swept_before() -> None:
+    before = "list(t.plan(t.SWEEP, t.BTC[:600], t.SWEEP.grid(volume_spike=[1.5], min_touches=[1]), 2**10))"
+    then = "print([place for place, _ in t.plan(t.SWEEP, t.BTC, t.GRID, 2**20)])"
+    found = [
+        subprocess.run(
+            [sys.executable, "-c", f"import test_sweep as t; {code}"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for code in (then, f"{before}; {then}")
+    ]
+    assert found[0] == found[1]
+    assert found[0].count("slice") > 6
+
+
 class Kept:
     """A checkpoint in memory that can stop the sweep after some parts."""
 

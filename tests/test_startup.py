@@ -73,8 +73,10 @@ def test_where_the_cache_cannot_be_written_a_temporary_one_serves(
     gone = dict.fromkeys(("XDG_CACHE_HOME", "NUMBA_CACHE_DIR"))
     environment = {**gone, "TMPDIR": str(spare), variable: str(nowhere)}
     first, second = (run(ONE_KERNEL + COUNTED, **environment) for _ in range(2))
-    assert first.stdout.split() == ["8.0", "0", "1"]
-    assert second.stdout.split() == ["8.0", "1", "0"]
+    mean, hits, compiled = first.stdout.split()
+    assert (mean, hits) == ("8.0", "0")
+    assert int(compiled) > 0
+    assert second.stdout.split() == [mean, compiled, "0"]
     for done in (first, second):
         assert done.stderr.count("RuntimeWarning") == 1
         assert str(nowhere) in done.stderr
@@ -95,7 +97,7 @@ Path.home = home
     done = run(
         code + ONE_KERNEL + COUNTED, XDG_CACHE_HOME=None, NUMBA_CACHE_DIR=None, HOME=None, TMPDIR=str(spare)
     )
-    assert done.stdout.split() == ["8.0", "0", "1"]
+    assert done.stdout.split()[:2] == ["8.0", "0"]
     assert "Could not determine home directory" in done.stderr
     assert len(list(spare.iterdir())) == 1
 

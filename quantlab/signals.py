@@ -12,7 +12,6 @@ import functools
 import hashlib
 import importlib.metadata
 import inspect
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,12 +169,11 @@ class Strategy:
     @property
     def code_hash(self) -> str:
         """SHA-256 (hex) of the source that defines the strategy: its file, or its function in a notebook."""
-        path = _source_file(inspect.unwrap(self.signals))
-        try:
-            stat = os.stat(path)
+        function = inspect.unwrap(self.signals)
+        try:  # read each time: two edits within a tick of the clock may leave time and size as they were
+            return hashlib.sha256(Path(_source_file(function)).read_bytes()).hexdigest()
         except OSError:
-            return _source_hash(inspect.unwrap(self.signals))
-        return _file_hash(path, stat.st_mtime_ns, stat.st_size)
+            return _source_hash(function)
 
     def grid(self, **values: Any) -> Grid:
         """A grid over this strategy's space; without values, its reference grid."""
@@ -190,11 +188,6 @@ def _source_file(function: SignalFunction) -> str:
 @functools.lru_cache(maxsize=256)
 def _source_hash(function: SignalFunction) -> str:
     return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()
-
-
-@functools.lru_cache(maxsize=256)
-def _file_hash(path: str, mtime_ns: int, size: int) -> str:
-    return hashlib.sha256(Path(path).read_text(encoding="utf-8").encode()).hexdigest()
 
 
 def _after_warmup(function: SignalFunction, warmup: Warmup) -> SignalFunction:

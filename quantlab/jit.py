@@ -2,7 +2,7 @@
 
 Numba notices a change of a function's own file, not of the kernels that it calls from other files, and
 it writes beside the source, which an installed package may forbid. Kernels of quantlab are therefore
-stamped with a hash over all kernel sources and kept in ``~/.cache/quantlab/kernels`` (``XDG_CACHE_HOME``
+stamped with a hash over the files that they reach and kept in ``~/.cache/quantlab/kernels`` (``XDG_CACHE_HOME``
 and ``NUMBA_CACHE_DIR`` are respected). Where that cannot be written, they are kept in the user's own folder
 below the temporary one; where that cannot either, every process compiles for itself. Both are warned of.
 """
@@ -13,9 +13,11 @@ import functools
 import getpass
 import hashlib
 import os
+import re
 import stat
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,23 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 @functools.cache
-def sources_hash() -> str:
-    """SHA-256 (hex) over the package's kernel files and the records that they share."""
-    digest = hashlib.sha256()
-    for path in sorted([*_PACKAGE.rglob("*kernels.py"), *_PACKAGE.rglob("record.py")]):
-        digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
+def sources_hash(path: Path) -> str:
+    """SHA-256 (hex) over a kernel file and all that it imports from this package, directly or not."""
+    digest, todo = hashlib.sha256(), {path}
+    seen: set[Path] = set()
+    while todo:
+        seen |= todo
+        todo = {file for one in todo for file in _imported(one)} - seen
+    for file in sorted(seen):
+        digest.update(file.relative_to(_PACKAGE).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
+
+
+def _imported(path: Path) -> Iterator[Path]:
+    for module in re.findall(r"^(?:from|import) quantlab\.([\w.]+)", path.read_text("utf-8"), re.MULTILINE):
+        file = _PACKAGE.joinpath(*module.split(".")).with_suffix(".py")
+        if file.is_file() and file != Path(__file__).resolve():
+            yield file
 
 
 @functools.cache
@@ -97,13 +110,14 @@ class _Locator(caching._CacheLocator):
 
     def __init__(self, folder: Path, function: Any, file: str) -> None:
         self._place = folder / "-".join(Path(file).relative_to(_PACKAGE).with_suffix("").parts)
+        self._file = Path(file)
         self._line = function.__code__.co_firstlineno
 
     def get_cache_path(self) -> str:
         return str(self._place)
 
     def get_source_stamp(self) -> str:
-        return sources_hash()
+        return sources_hash(self._file)
 
     def get_disambiguator(self) -> str:
         return str(self._line)

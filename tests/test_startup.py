@@ -133,3 +133,24 @@ def test_a_full_disk_does_not_fail_the_caller(monkeypatch: pytest.MonkeyPatch) -
     with pytest.warns(RuntimeWarning, match="No space left on device"):
         assert double(2) == 4
     assert double(2.5) == 5.0
+
+
+def test_the_stamp_follows_what_a_kernel_reaches_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jit, "_PACKAGE", tmp_path)
+    (tmp_path / "room").mkdir()
+    first, second, third, apart = (tmp_path / "room" / f"{name}.py" for name in "abcd")
+    first.write_text("from quantlab.room.b import x\nfrom quantlab.jit import kernel\n")
+    second.write_text("import quantlab.room.c\n")
+    third.write_text("import quantlab.room.a\n")
+    apart.write_text("import quantlab.room.a\n")
+    stamps = []
+    for edited in (first, second, third, apart):
+        jit.sources_hash.cache_clear()
+        stamps.append(jit.sources_hash(first))
+        edited.write_text(edited.read_text() + "# edited\n")
+    jit.sources_hash.cache_clear()
+    stamps.append(jit.sources_hash(first))
+    assert len(set(stamps[:4])) == 4
+    assert stamps[4] == stamps[3]

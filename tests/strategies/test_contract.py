@@ -12,7 +12,9 @@ from quantlab.market.synthetic import garch
 from quantlab.testing import CHECKS, Case
 
 # Other tests register strategies too, some of which fail on purpose.
-LIBRARY = [name for name in strategies.names() if strategies.get(name).signals.__module__.startswith("quantlab.")]
+LIBRARY = [
+    name for name in strategies.names() if strategies.get(name).signals.__module__.startswith("quantlab.")
+]
 
 
 @functools.cache

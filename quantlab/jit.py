@@ -2,9 +2,10 @@
 
 Numba notices a change of a function's own file, not of the kernels that it calls from other files, and
 it writes beside the source, which an installed package may forbid. Kernels of quantlab are therefore
-stamped with a hash over the files that they reach and kept in ``~/.cache/quantlab/kernels`` (``XDG_CACHE_HOME``
-and ``NUMBA_CACHE_DIR`` are respected). Where that cannot be written, they are kept in the user's own folder
-below the temporary one; where that cannot either, every process compiles for itself. Both are warned of.
+stamped with a hash over the files that they reach and kept in ``~/.cache/quantlab/kernels``
+(``XDG_CACHE_HOME`` and ``NUMBA_CACHE_DIR`` are respected). Where that cannot be written, they are kept in
+the user's own folder below the temporary one; where that cannot either, every process compiles for itself.
+Both are warned of.
 """
 
 from __future__ import annotations

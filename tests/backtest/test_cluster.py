@@ -451,16 +451,16 @@ def signals(candles, p):
 
 
 def test_a_strategy_edited_since_the_workers_imported_it_is_refused(client: distributed.Client) -> None:
-    file = Path(os.environ["QUANTLAB_TEST_MODULES"]) / "edited_strategy.py"
+    file = Path(os.environ["QUANTLAB_TEST_MODULES"]) / "strategy_on_workers.py"
     file.write_text(MODULE)
     importlib.invalidate_caches()
-    module = importlib.import_module("edited_strategy")
+    module = importlib.import_module("strategy_on_workers")
     before = find_strategy("edited").code_hash
     assert same(swept("edited", cluster=client), swept("edited"))
     file.write_text(MODULE.replace("0 *", "1 *"))
     importlib.reload(module)
     after = find_strategy("edited").code_hash
-    words = f"the worker tcp://.* runs other code .*edited_strategy: {after} here, {before} there.*restart"
+    words = f"the worker tcp://.* runs other code .*strategy_on_workers: {after} here, {before} there.*restart"
     with pytest.raises(ClusterError, match=words):
         swept("edited", cluster=client)
 

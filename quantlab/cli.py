@@ -1,29 +1,26 @@
 """The command line: the verbs of the lab, each a few lines over `Lab`, each with ``--json``.
 
-What they share, exit codes and errors: `quantlab.terminal`. Nothing heavy is imported before a verb runs.
+Those about candles and the database lie in `quantlab.verbs`. What they share, exit codes and errors:
+`quantlab.terminal`. Nothing heavy is imported before a verb runs.
 """
 
 from __future__ import annotations
 
-import contextlib
 import shlex
-import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from quantlab import __version__
-from quantlab.errors import CandlesError, ConfigurationError, InputError
-from quantlab.settings import Settings
+from quantlab.errors import ConfigurationError, InputError
 from quantlab.terminal import (
     AnyQuestion,
     Question,
     SearchQuestion,
     answer,
-    connection_string,
     group,
     judged,
     open_lab,
@@ -32,28 +29,19 @@ from quantlab.terminal import (
     swept,
     verb,
 )
+from quantlab.verbs import AsJson, app, candles, database
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from quantlab.backtest.plateau import Plateau
     from quantlab.backtest.surface import Cell, Surface
-    from quantlab.market.candles import Candles
 
-app = group("A strategy research lab for crypto. Every verb takes --json.")
-database = group("The lab's database.")
 configuration = group("Exported configurations.")
-app.add_typer(database, name="db")
+app.add_typer(database.database, name="db")
 app.add_typer(configuration, name="config")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Exchange = Annotated[str, typer.Option(help="E.g. coinbase.")]
-Symbol = Annotated[str, typer.Option(help="E.g. BTC/USD.")]
-Timeframe = Annotated[str, typer.Option(help="1m, 5m, 15m, 1h, 4h or 1d.")]
 Cluster = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Of a Dask scheduler whose workers compute it.")
 ]
-ExistingFile = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True)]
 
 
 def _print_version(wanted: bool) -> None:
@@ -111,70 +99,6 @@ def research(as_json: AsJson = False) -> None:
     ]
     if as_json:
         answer({"report": found.report, "findings": findings}, "", as_json)
-
-
-@verb(app)
-def markets(as_json: AsJson = False) -> None:
-    """List the candles that are stored.
-
-    JSON: markets [exchange, symbol, timeframe, first_ms, last_ms, rows, revision].
-    """
-    with open_lab() as lab:
-        stored, frame = lab.store.markets(), lab.markets()
-    text = frame.to_string(index=False) if stored else "no candles are stored: try `quantlab sample`."
-    answer({"markets": [market._asdict() for market in stored]}, text, as_json)
-
-
-@verb(app)
-def sample(as_json: AsJson = False) -> None:
-    """Store the sample that ships with quantlab: real BTC/USD hours of Coinbase.
-
-    JSON: exchange, symbol, timeframe, first_ms, last_ms, bars, missing, fingerprint, revision.
-    """
-    from quantlab.market.sample import sample_candles
-
-    _store(sample_candles(), as_json)
-
-
-@verb(app, "import")
-def import_candles(
-    file: ExistingFile, exchange: Exchange, symbol: Symbol, timeframe: Timeframe, as_json: AsJson = False
-) -> None:
-    """Store candles of a .csv or .parquet file.
-
-    Columns: timestamp (bar open: epoch milliseconds or ISO 8601, UTC unless it says otherwise), open, high,
-    low, close, volume. Nothing is stored unless all of the file is sound.
-
-    JSON: exchange, symbol, timeframe, first_ms, last_ms, bars, missing, fingerprint, revision.
-    """
-    from quantlab.market.candles import Candles
-
-    frame = _frame(file)
-    _store(Candles.from_frame(frame, exchange=exchange, symbol=symbol, timeframe=timeframe), as_json)
-
-
-def _frame(file: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    readers: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": pd.read_csv, ".parquet": pd.read_parquet}
-    if file.suffix.lower() not in readers:
-        raise CandlesError(f"{file} is neither .csv nor .parquet: convert it to one of them.")
-    try:
-        frame = readers[file.suffix.lower()](file)
-        if "timestamp" in frame and isinstance(frame["timestamp"].dtype, pd.StringDtype):
-            frame["timestamp"] = pd.to_datetime(frame["timestamp"], format="ISO8601", utc=True)
-    except (ValueError, OSError) as error:
-        raise CandlesError(f"{file} cannot be read as candles: {error}. Nothing was stored.") from error
-    return frame
-
-
-def _store(candles: Candles, as_json: bool) -> None:
-    with open_lab() as lab:
-        revision = lab.put_candles(candles)
-    names = ("exchange", "symbol", "timeframe", "first_ms", "last_ms", "fingerprint")
-    document = {name: getattr(candles, name) for name in names}
-    document |= {"bars": len(candles), "missing": int(candles.missing.sum()), "revision": revision}
-    answer(document, f"{candles!r}\n{candles.quality()}\nstored as revision {revision}", as_json)
 
 
 @verb(app, "strategies")
@@ -319,69 +243,12 @@ def config_read(file: Path, as_json: AsJson = False) -> None:
     answer({"tradable": True, "reason": None, "document": document}, "\n".join(lines), as_json)
 
 
-@verb(database)
-def status(as_json: AsJson = False) -> None:
-    """Say whether the database answers and what it holds; starts the embedded one for that.
-
-    JSON: dsn, series, active_configurations, audit_rows (whose hash chain was verified).
-    """
-    with open_lab() as lab, connection_string() as dsn:
-        document = {
-            "dsn": dsn,
-            "series": len(lab.store.markets()),
-            "active_configurations": len(lab.store.active_configurations()),
-            "audit_rows": lab.store.verify_audit(),
-        }
-    lines = [f"{lab!r} answers", *(f"  {name.replace('_', ' ')}: {held}" for name, held in document.items())]
-    answer(document, "\n".join(lines), as_json)
-
-
-@verb(database)
-def dsn(
-    hold: Annotated[bool, typer.Option("--hold", help="Keep the embedded server up until Ctrl-C.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Print how other programs reach the database (without password).
-
-    The embedded server runs while a lab is open somewhere, or while this is told to --hold it.
-
-    JSON: dsn.
-    """
-    with open_lab(), connection_string() as text:
-        answer({"dsn": text}, text, as_json)
-        sys.stdout.flush()
-        with contextlib.suppress(KeyboardInterrupt):
-            if hold:
-                signal.pause()
-
-
-@verb(database)
-def stop(as_json: AsJson = False) -> None:
-    """Stop an embedded server that was left running and that nobody uses; exit code 1 if somebody does.
-
-    JSON: running.
-    """
-    from quantlab.store.embedded import EmbeddedServer
-    from quantlab.store.sockets import listens, socket_folder
-
-    settings = Settings.from_environment()
-    if settings.dsn:
-        raise InputError("QUANTLAB_DSN names a server of your own: stop it where it runs, or unset the DSN.")
-    root = settings.home / "postgres"
-    if listens(socket_folder(root)):
-        with contextlib.closing(EmbeddedServer(root)) as server:
-            server.ensure()
-    running = listens(socket_folder(root))
-    text = "another program still uses it: close that first." if running else "the server does not run."
-    answer({"running": running}, text, as_json)
-    if running:
-        raise typer.Exit(1)
-
-
 def main() -> None:
     """Run the command line."""
     app(prog_name="quantlab")
 
+
+__all__ = ["app", "candles", "main"]
 
 if __name__ == "__main__":
     main()

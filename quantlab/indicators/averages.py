@@ -1,38 +1,21 @@
-"""Averages and ranges over windows, broadcast over the parameter axes."""
+"""Averages over windows, broadcast over the parameter axes: simple, exponential, Wilder's."""
 
 from __future__ import annotations
+
+from math import ceil, log
 
 import numpy as np
 
 from quantlab.errors import InputError
 from quantlab.indicators.kernels import moving_means, present_values
+from quantlab.indicators.window_kernels import weighted_sums
+from quantlab.indicators.windows import LEAST_PRESENT, per_window, shift
 from quantlab.threads import share
 
 _BLOCK_BARS = 1_536
 _LEAST_ADDITIONS = 400_000
-LEAST_PRESENT = 0.8
-"""Share of a window that must be present for an indicator over it to be defined."""
-
-
-def shift(x: np.ndarray, bars: int) -> np.ndarray:
-    """`x` moved `bars` later along time; the first bars become NaN (False for booleans).
-
-    Parameters
-    ----------
-    x : float or boolean array (..., n_bars)
-    bars : int
-        Not negative: a negative shift would show the future.
-    """
-    if bars < 0:
-        raise InputError(f"`bars` of shift must not be negative, got {bars}: that would show the future.")
-    if x.dtype.kind not in "fb":
-        raise InputError(
-            f"shift moves float or boolean arrays, got {x.dtype}: whole numbers cannot be undefined."
-        )
-    out = np.empty_like(x)
-    out[..., bars:] = x[..., : max(x.shape[-1] - bars, 0)]
-    out[..., :bars] = False if x.dtype == np.bool_ else np.nan
-    return out
+TAIL = 1e-12
+"""Weight of the bars that an exponential average leaves out, unless a shorter memory is asked for."""
 
 
 def sma(x: np.ndarray, window: np.ndarray | int) -> np.ndarray:
@@ -50,18 +33,8 @@ def sma(x: np.ndarray, window: np.ndarray | int) -> np.ndarray:
         Mean of the values present; NaN before the window is full and where fewer than 80 % of it are
         present.
     """
-    windows = np.atleast_1d(np.asarray(window, dtype=np.int64))
-    if windows.shape[-1] != 1:
-        raise InputError(f"`window` must end in a time axis of length one, got shape {windows.shape}.")
-    distinct, place = windows.ravel(), np.zeros(1, np.int64)
-    if windows.size > 1:
-        distinct, place = np.unique(windows[..., 0], return_inverse=True)
-    if distinct[0] < 1:
-        raise InputError(f"`window` must be at least 1 bar, got {distinct[0]}.")
-    means = _means(np.array(x, dtype=np.float64), distinct)
-    if len(distinct) == place.size and (place.ravel() == np.arange(place.size)).all():
-        return means.reshape(*windows.shape[:-1], means.shape[1])
-    return means[place.reshape(windows.shape[:-1])]
+    column = np.array(x, dtype=np.float64)
+    return per_window(window, lambda windows: _means(column, windows))
 
 
 def _means(x: np.ndarray, windows: np.ndarray) -> np.ndarray:
@@ -76,23 +49,91 @@ def _means(x: np.ndarray, windows: np.ndarray) -> np.ndarray:
     return out
 
 
-def true_range(high: np.ndarray, low: np.ndarray, close: np.ndarray) -> np.ndarray:
-    """True range of each bar, in price units; known at the close of its bar.
+def ema(x: np.ndarray, span: np.ndarray | int, memory: int | None = None) -> np.ndarray:
+    """Exponential moving average with the factor ``2 / (span + 1)``; known at the close of its bar.
 
-    ``max(high, previous close) - min(low, previous close)``, NaN on the first bar and next to lost bars.
+    Not a recursion but a weighted mean of the last `memory` bars, newest first, whose weights fall by the
+    same factor and are divided by their sum. So a value depends on these bars alone, to the last bit,
+    wherever the series starts.
+
+    Parameters
+    ----------
+    x : float array (n_bars,)
+    span : int or int array (..., 1)
+        Bars. Each distinct span is computed once.
+    memory : int, optional
+        Bars that count. By default as many as leave out a weight below 1e-12: about 13.8 times the span
+        (`ema_memory`); a recursion of that age then differs by less than any price can show.
+
+    Returns
+    -------
+    float array (..., n_bars)
+        NaN before `memory` bars from the first known one on, and where less than 80 % of the weight is
+        present; the weight of a lost bar is shared among the others.
+    """
+    column = np.array(x, dtype=np.float64)
+    return per_window(span, lambda spans: _decaying(column, spans, 2.0 / (spans + 1), memory), "span")
+
+
+def wilder(x: np.ndarray, window: np.ndarray | int, memory: int | None = None) -> np.ndarray:
+    """Wilder's smoothing, an exponential average with the factor ``1 / window``; otherwise as `ema`.
+
+    The default memory is about 27.6 times the window (`wilder_memory`).
 
     References
     ----------
-    J. W. Wilder, New Concepts in Technical Trading Systems (1978), p. 21.
+    J. W. Wilder, New Concepts in Technical Trading Systems (1978), p. 23.
     """
-    before = shift(close, 1)
-    return np.asarray(np.maximum(high, before) - np.minimum(low, before))
+    column = np.array(x, dtype=np.float64)
+    return per_window(window, lambda windows: _decaying(column, windows, 1.0 / windows, memory))
 
 
-def mean_true_range(high: np.ndarray, low: np.ndarray, close: np.ndarray, window: int = 14) -> np.ndarray:
-    """Simple mean of the true range over `window` bars: the ATR in the form that forgets.
+def ema_memory(span: int) -> int:
+    """Bars that `ema` remembers by default: those whose weight is not below 1e-12 in all."""
+    return _memory(2.0 / (span + 1))
 
-    Unlike Wilder's recursive average it depends on the last ``window + 1`` bars only, so that a bot that
-    starts with that much history computes the very same number.
-    """
-    return sma(true_range(high, low, close), window)
+
+def wilder_memory(window: int) -> int:
+    """Bars that `wilder` remembers by default: those whose weight is not below 1e-12 in all."""
+    return _memory(1.0 / window)
+
+
+def _memory(factor: float) -> int:
+    return 1 if factor >= 1 else ceil(log(TAIL) / log(1 - factor))
+
+
+def _decaying(x: np.ndarray, windows: np.ndarray, factors: np.ndarray, memory: int | None) -> np.ndarray:
+    if memory is not None and memory < 1:
+        raise InputError(f"`memory` must be at least 1 bar, got {memory}.")
+    out = np.empty((len(windows), x.size))
+    for row, factor in zip(out, factors.tolist(), strict=True):
+        bars = _memory(factor) if memory is None else memory
+        weights = (1 - factor) ** np.arange(bars)
+        row[:] = _weighted_mean(x, weights / weights.sum())
+    return out
+
+
+def _weighted_mean(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mean of the last values by `weights` (newest first, their sum is 1), shape ``(n_bars,)``."""
+    known = ~np.isnan(x)
+    out = _weighted_sum(np.where(known, x, 0.0), weights)
+    if not known.all():
+        there = _weighted_sum(known.astype(np.float64), weights)
+        enough = there >= LEAST_PRESENT
+        out = np.where(enough, out / np.where(enough, there, 1.0), np.nan)
+    begun = int(known.argmax()) if known.any() else x.size  # an input may itself need bars to be defined
+    out[: begun + len(weights) - 1] = np.nan
+    return out
+
+
+def _weighted_sum(x: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    values, out = np.concatenate((np.zeros(len(weights)), x)), np.empty(x.size)
+
+    def block(first: int, last: int) -> None:
+        weighted_sums(values, weights, first, last, out)
+
+    share(block, x.size, max(_BLOCK_BARS, _LEAST_ADDITIONS // len(weights)))
+    return out
+
+
+__all__ = ["ema", "ema_memory", "shift", "sma", "wilder", "wilder_memory"]

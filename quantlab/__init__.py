@@ -43,10 +43,15 @@ _HOME = {
     "sweep": "quantlab.backtest.sweep",
 }
 
-__all__ = sorted([*_HOME, "__version__"])
+
+_ROOMS = ("regimes",)
+
+__all__ = sorted([*_HOME, *_ROOMS, "__version__"])
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"quantlab.{name}")
     if name in _HOME:
         return getattr(importlib.import_module(_HOME[name]), name)
     raise AttributeError(f"module 'quantlab' has no attribute {name!r}")

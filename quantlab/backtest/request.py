@@ -19,6 +19,7 @@ from quantlab.backtest.execution import ASSUMPTIONS, Assumption, Execution
 from quantlab.backtest.metrics import METRICS
 from quantlab.errors import InputError, UnknownNameError
 from quantlab.market.candles import Candles
+from quantlab.regimes import REGIMES, Regimes
 
 REGIME_METRICS = ("trades", "net_profit", "win_rate", "profit_factor", "expectancy", "exposure")
 """Figures of the trades decided in one regime, in their order in the rows."""
@@ -42,12 +43,15 @@ class Request:
         Number of regimes.
     blocks : int
         Number of blocks of days; 0 for none.
+    regime_names : tuple of str
+        How the regimes are called; decides no figure.
     """
 
     assumptions: tuple[str, ...] = ()
     regimes: np.ndarray | None = None
     n_regimes: int = 0
     blocks: int = 0
+    regime_names: tuple[str, ...] = ()
 
     @property
     def plain(self) -> bool:
@@ -128,8 +132,9 @@ def make_request(
     execution : Execution
     assumptions : sequence of str
         The execution's own may be among them.
-    regimes : integer array (n_bars,) or categorical pandas Series, optional
-        Label of each bar from 0 on; -1, or no category, where it is unknown.
+    regimes : Regimes, integer array (n_bars,) or categorical pandas Series, optional
+        From `quantlab.regimes.detect`; or the label of each bar from 0 on; -1, or no category, where it is
+        unknown.
     blocks : int
         0 for none, else 2 to the number of days.
 
@@ -145,17 +150,27 @@ def make_request(
         if name not in ASSUMPTIONS:
             raise UnknownNameError("fill assumption", str(name), ASSUMPTIONS)
     others = tuple(name for name in ASSUMPTIONS if name in wanted and name != execution.assumption)
-    labels, count = _labels(regimes, len(candles))
-    return Request(others, labels, count, _blocks(blocks, candles))
+    labels, names = _labels(regimes, candles)
+    return Request(others, labels, len(names), _blocks(blocks, candles), names)
 
 
-def _labels(regimes: Any, n_bars: int) -> tuple[np.ndarray | None, int]:
+def _labels(regimes: Any, candles: Candles) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Label of each bar, and the name of each label."""
     if regimes is None:
-        return None, 0
-    if hasattr(regimes, "cat"):  # a categorical Series
-        labels, count = np.asarray(regimes.cat.codes), len(regimes.cat.categories)
+        return None, ()
+    n_bars = len(candles)
+    names: tuple[str, ...] = ()
+    if isinstance(regimes, Regimes):
+        labels, names = regimes.label, REGIMES
+        if not np.array_equal(regimes.timestamps, candles.timestamps):
+            raise InputError(
+                f"`regimes` were detected on {len(regimes):,} other bars than these {n_bars:,}: detect them "
+                "on the candles of the sweep."
+            )
+    elif hasattr(regimes, "cat"):  # a categorical Series
+        labels, names = np.asarray(regimes.cat.codes), tuple(map(str, regimes.cat.categories))
     else:
-        labels, count = np.asarray(regimes), 0
+        labels = np.asarray(regimes)
     if labels.shape != (n_bars,):
         raise InputError(
             f"`regimes` must label each of the {n_bars:,} bars, got an array of shape {labels.shape}."
@@ -170,7 +185,7 @@ def _labels(regimes: Any, n_bars: int) -> tuple[np.ndarray | None, int]:
         raise InputError(
             f"`regimes` must be labels from 0 on, -1 where unknown, and label some bar; got {low} to {high}."
         )
-    return labels.astype(np.int64), max(count, high + 1)
+    return labels.astype(np.int64), names or tuple(f"regime {r}" for r in range(high + 1))
 
 
 def _blocks(blocks: int, candles: Candles) -> int:

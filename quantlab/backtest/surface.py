@@ -180,6 +180,27 @@ class Surface:
             raise InputError("this surface was swept without regimes: sweep with regimes=labels of its bars.")
         return self.extras.regimes
 
+    def in_regime(self, metric: str, regime: str | int) -> np.ndarray:
+        """One of `REGIME_METRICS` of the trades decided in a regime, given by name or number.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such regime, or the metric is not measured by regime.
+        InputError
+            The sweep was not given regimes.
+        """
+        found = self.regimes
+        if metric not in found:
+            raise UnknownNameError("metric that is measured by regime", metric, found)
+        names = self.extras.request.regime_names if self.extras else ()
+        numbers = range(len(found[metric]))
+        if regime in names:
+            return found[metric][names.index(str(regime))]
+        if isinstance(regime, bool) or regime not in numbers:
+            raise UnknownNameError("regime of this surface", str(regime), [*names] or map(str, numbers))
+        return found[metric][int(regime)]
+
     @property
     def blocks(self) -> Blocks:
         """Sums of daily returns by block of days.
@@ -241,8 +262,13 @@ class Surface:
         key = part_key(self.key, chosen)
         return replace(self, cells=Grid(grid.space, axes, fixed), metrics=metrics, key=key, extras=extras)
 
-    def plane(self, metric: str, x: str, y: str, reduce: Reduce = "max") -> np.ndarray:
-        """`metric` over two axes, shape ``(len(y), len(x))``; the other axes reduced, NaN ignored."""
+    def plane(
+        self, metric: str, x: str, y: str, reduce: Reduce = "max", regime: str | int | None = None
+    ) -> np.ndarray:
+        """`metric` over two axes, shape ``(len(y), len(x))``; the other axes reduced, NaN ignored.
+
+        With `regime` only the trades decided in it count: see `in_regime`.
+        """
         grid = self._grid()
         for name in (x, y):
             if name not in grid.axes:
@@ -254,22 +280,33 @@ class Surface:
         names = list(grid.axes)
         ix, iy = names.index(x), names.index(y)
         others = tuple(i for i in range(len(names)) if i not in (ix, iy))
-        values = np.transpose(self[metric], (iy, ix, *others)).reshape(
-            len(grid.axes[y]), len(grid.axes[x]), -1
-        )
+        found = self[metric] if regime is None else self.in_regime(metric, regime)
+        values = np.transpose(found, (iy, ix, *others)).reshape(len(grid.axes[y]), len(grid.axes[x]), -1)
         empty = np.isnan(values).all(axis=-1)
         reduced = _REDUCERS[reduce](np.where(empty[..., None], 0.0, values), axis=-1)
         return np.where(empty, np.nan, reduced)
 
-    def heatmap(self, metric: str = "sharpe", *, x: str, y: str, reduce: Reduce = "max") -> go.Figure:
-        """A heatmap of `metric` over the axes `x` and `y`; `reduce` says what happens to the others."""
+    def heatmap(
+        self,
+        metric: str = "sharpe",
+        *,
+        x: str,
+        y: str,
+        reduce: Reduce = "max",
+        regime: str | int | None = None,
+    ) -> go.Figure:
+        """A heatmap of `metric` over the axes `x` and `y`; `reduce` says what happens to the others.
+
+        With `regime` only the trades decided in it count: see `in_regime`.
+        """
         from quantlab.figures.heatmap import heatmap
 
         grid = self._grid()
         rest = [n for n in grid.axes if n not in (x, y)]
         title = f"{self.subject}: {metric}" + (f", {reduce} over {', '.join(rest)}" if rest else "")
+        title += "" if regime is None else f", decided in {regime}"
         title += f" ({self.execution.caveat})" if self.execution.caveat else ""
-        plane = self.plane(metric, x, y, reduce)
+        plane = self.plane(metric, x, y, reduce, regime)
         return heatmap(plane, grid.axes[x], grid.axes[y], x_label=x, y_label=y, metric=metric, title=title)
 
     def fingerprint(self) -> str:

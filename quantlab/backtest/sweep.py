@@ -111,8 +111,9 @@ def sweep(
         Costs, sides, fill assumption, sizing.
     assumptions : sequence of str
         Other fill assumptions to evaluate as well: see `Surface.under`.
-    regimes : integer array (n_bars,) or categorical Series, optional
-        Label of each bar from 0 on, -1 where unknown, known at the close of its bar: see `Surface.regimes`.
+    regimes : Regimes, integer array (n_bars,) or categorical Series, optional
+        From `quantlab.regimes.detect`; or the label of each bar from 0 on, -1 where unknown, known at the
+        close of its bar. See `Surface.regimes`.
     blocks : int
         Blocks of days to sum daily returns over, 2 to the number of days: see `Surface.blocks`. 0: none.
     intrabar : Candles, optional

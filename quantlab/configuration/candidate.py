@@ -14,6 +14,7 @@ from quantlab.configuration.document import build
 from quantlab.configuration.provenance import collect
 from quantlab.configuration.searched import Search
 from quantlab.market.candles import Candles
+from quantlab.regimes import detect
 
 if TYPE_CHECKING:
     from quantlab.backtest.surface import Surface
@@ -47,7 +48,7 @@ def candidate(
     method, seed : optional
         Of the search.
     **extras
-        Optional arguments of `document.build`: expires_at, market_facts, effective_trials, regime,
+        Optional arguments of `document.build`: expires_at, market_facts, effective_trials, may_trade,
         parent_config_id, generation.
 
     Returns
@@ -80,5 +81,6 @@ def candidate(
         provenance=collect(),
         created_at=created_at,
         source=source,
+        regimes=detect(candles),
         **extras,
     )

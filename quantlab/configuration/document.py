@@ -7,7 +7,7 @@ the same run and the same approval give the same bytes and the same id.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from quantlab.backtest.execution import ASSUMPTIONS
 from quantlab.backtest.trades import Run
-from quantlab.configuration import live_contract, sections, statistics
+from quantlab.configuration import live_contract, regime, sections, statistics
 from quantlab.configuration.agreement import TOLERANCE
 from quantlab.configuration.canonical import sha256, with_id
 from quantlab.configuration.lifecycle import stage
@@ -27,6 +27,7 @@ from quantlab.configuration.schema import NAME, VERSION, validate
 from quantlab.configuration.searched import Search, parameter_entry
 from quantlab.errors import ConfigurationError, IntegrityError
 from quantlab.market.candles import Candles
+from quantlab.regimes import REGIMES, Regimes
 from quantlab.signals import Strategy
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def build(
     source: str,
     market_facts: Mapping[str, Any] | None = None,
     effective_trials: float | None = None,
-    regime: Mapping[str, Any] | None = None,
+    regimes: Regimes | None = None,
+    may_trade: Sequence[str] = REGIMES,
     parent_config_id: str | None = None,
     generation: int = 0,
 ) -> dict[str, Any]:
@@ -82,8 +84,10 @@ def build(
         See `sections.market`.
     effective_trials : float, optional
         Effective number of independent trials.
-    regime : mapping, optional
-        The section ``regime``; without it the configuration is not conditioned on one.
+    regimes : Regimes, optional
+        Of all candles: the section ``regime`` and the figures by regime. Without it there is neither.
+    may_trade : sequence of str
+        Regimes in which the configuration may trade; all of them: it is not conditioned on one.
     parent_config_id : str, optional
         Id of the configuration that this one succeeds, and to roll back to.
     generation : int
@@ -122,13 +126,13 @@ def build(
         "cost_model": sections.cost_model(rules, figures),
         "data_fingerprint": sections.data_fingerprint(candles, source),
         "search": search.section(evidence["trials_ever"], effective_trials),
-        "validation": _validation(verdict, walk, runs, replay, candles, bands),
+        "validation": _validation(verdict, walk, runs, replay, candles, bands, regimes),
         "risk_limits": sections.risk_limits(rules, candles, (bands["max_drawdown"] or {}).get("p05")),
         "live_contract": sections.live(bands),
         "lifecycle": _lifecycle(figures, verdict["approved"], parent_config_id),
     }
-    if regime is not None:
-        document["regime"] = dict(regime)
+    if regimes is not None:
+        document["regime"] = regime.section(regimes, may_trade)
     document = with_id(document)
     validate(document)
     return document
@@ -204,6 +208,7 @@ def _validation(
     replay: Mapping[str, Any],
     candles: Candles,
     bands: Mapping[str, Any],
+    regimes: Regimes | None,
 ) -> dict[str, Any]:
     evidence = verdict["evidence"]
     return stated(
@@ -215,7 +220,7 @@ def _validation(
             "walk_forward": _walk_forward(walk, evidence["gate"]["embargo_days"]),
             "fill_assumptions": {name: sections.metrics(runs[name]) for name in ASSUMPTIONS},
             "statistics": _statistics(walk, runs["neutral"], candles, bands),
-            "regimes": None,
+            "regimes": regime.figures(runs["neutral"], candles, regimes),
             "replay": dict(replay),
             "hold_out_touches": None,
         },

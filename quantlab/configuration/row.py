@@ -97,7 +97,8 @@ NEEDS_LIVE: tuple[str, ...] = (
 """The 29 columns that candles cannot tell."""
 
 LATER: tuple[str, ...] = ("regime_adjusted_size", "last_activated_at", "last_deactivated_at")
-"""Of the 41 others: the size needs regimes, the two moments are set when a configuration is (de)activated."""
+"""Of the 41 others: no rule that sizes by regime has been tested, and the two moments are set when a
+configuration is (de)activated."""
 
 NAMESPACE = uuid.UUID("6f1c1f0a-7d0e-5c5e-9a59-3d7f5c2a8b11")
 

@@ -460,7 +460,9 @@ def test_a_strategy_edited_since_the_workers_imported_it_is_refused(client: dist
     file.write_text(MODULE.replace("0 *", "1 *"))
     importlib.reload(module)
     after = find_strategy("edited").code_hash
-    words = f"the worker tcp://.* runs other code .*strategy_on_workers: {after} here, {before} there.*restart"
+    words = (
+        f"the worker tcp://.* runs other code .*strategy_on_workers: {after} here, {before} there.*restart"
+    )
     with pytest.raises(ClusterError, match=words):
         swept("edited", cluster=client)
 

@@ -10,6 +10,7 @@ from naive_rows import rows
 
 from quantlab import strategies
 from quantlab.backtest import local
+from quantlab.backtest.by_regime import by_regime
 from quantlab.backtest.engine import run_cell
 from quantlab.backtest.execution import ASSUMPTIONS, Execution
 from quantlab.backtest.metrics import METRICS
@@ -20,6 +21,7 @@ from quantlab.errors import InputError, UnknownNameError
 from quantlab.market.resample import resample
 from quantlab.market.sample import sample_candles
 from quantlab.market.synthetic import garch
+from quantlab.regimes import REGIMES, detect
 from quantlab.signals import Signals, Strategy
 from quantlab.space import Float, Space
 from quantlab.validation.gate import validate
@@ -114,6 +116,62 @@ def test_blocks_add_up_to_the_whole(whole: dict[str, Surface]) -> None:
     assert blocks.sum_of_squares[:, *place].sum() == pytest.approx((run.daily**2).sum(), rel=1e-12)
     assert blocks.exposure[:, *place].sum() == pytest.approx(run.exposure.sum(), rel=1e-12)
     assert blocks.market.sum() == pytest.approx(run.market_daily.sum(), rel=1e-12)
+
+
+def test_regimes_are_detected_and_looked_up_by_name() -> None:
+    found = detect(BTC, duration_bars=60)
+    surface = swept("sma_cross", CROSSES, regimes=found)
+    x, y = CROSSES.axes
+    for place, name in enumerate(REGIMES):
+        assert surface.in_regime("trades", name) is not surface["trades"]
+        assert surface.in_regime("trades", name).tobytes() == surface.regimes["trades"][place].tobytes()
+        plane = surface.plane("expectancy", x, y, regime=name)
+        assert plane.tobytes() == surface.in_regime("expectancy", place).T.tobytes()
+        figure = surface.heatmap("expectancy", x=x, y=y, regime=name)
+        assert figure.layout.title.text.endswith(f"decided in {name}")
+        np.testing.assert_allclose(np.array(figure.data[0].z, float), plane, rtol=1e-4)
+    for act, words in [
+        (
+            lambda: surface.in_regime("trades", "bul"),
+            "'bul' is not a regime of this surface: did you mean 'bull'",
+        ),
+        (lambda: surface.in_regime("trades", 4), "'4' is not a regime of this surface"),
+        (lambda: surface.in_regime("sharpe", "bull"), "'sharpe' is not a metric that is measured by regime"),
+    ]:
+        with pytest.raises(UnknownNameError, match=words):
+            act()
+
+
+@pytest.mark.parametrize(("strategy", "cells"), CASES)
+def test_a_run_by_regime_is_its_cell_of_the_surface(
+    strategy: str, cells: Any, whole: dict[str, Surface]
+) -> None:
+    surface = whole[strategy]
+    for place in list(np.ndindex(cells.shape))[::3]:
+        if cells.allowed[place]:
+            run = run_cell(strategy, BTC, cells.cell(place))
+            found = by_regime(run, BTC.timestamps, LABELS, ["a", "b", "c"])
+            for r, figures in enumerate(found.values()):
+                expected = [surface.regimes[name][(r, *place)] for name in REGIME_METRICS]
+                np.testing.assert_allclose(
+                    [figures[n] for n in REGIME_METRICS], expected, rtol=1e-9, atol=1e-12
+                )
+
+
+def test_a_day_belongs_to_the_regime_that_was_known_when_it_began() -> None:
+    run = run_cell("sma_cross", BTC, CROSSES.cell((0, 0)))
+    days = BTC.timestamps // 86_400_000 - BTC.timestamps[0] // 86_400_000
+    by_day = (days % 2).astype(int)  # the label of a whole day is known at its end: the next day's
+    found = by_regime(run, BTC.timestamps, by_day, ["even", "odd"])
+    even, odd = run.daily[1::2], run.daily[2::2]
+    for name, mine in (("even", even), ("odd", odd)):
+        assert found[name]["sharpe"] == pytest.approx(mine.mean() / mine.std(ddof=1) * 365**0.5)
+    assert found["even"]["share_of_time"] == pytest.approx(np.mean(by_day == 0))
+    nothing = by_regime(run, BTC.timestamps, np.full(len(BTC), -1), ["even"])["even"]
+    assert nothing["trades"] == nothing["net_profit"] == 0
+    assert np.isnan([nothing["sharpe"], nothing["win_rate"], nothing["expectancy"]]).all()
+    with pytest.raises(InputError, match="of the run's"):
+        by_regime(run, BTC.timestamps, by_day[1:], ["even", "odd"])
 
 
 def test_regimes_that_cover_every_bar_multiply_to_the_whole() -> None:

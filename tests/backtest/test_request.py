@@ -15,6 +15,7 @@ from quantlab.backtest.metrics import METRICS
 from quantlab.backtest.request import BLOCK_SUMS, REGIME_METRICS, Request, make_request
 from quantlab.errors import InputError, UnknownNameError
 from quantlab.market.synthetic import garch
+from quantlab.regimes import detect
 
 CANDLES = garch(300, seed=4)
 DAYS = len(day_numbers(CANDLES.timestamps))
@@ -52,7 +53,20 @@ def test_labels_may_be_categories() -> None:
     names = pd.Series(["calm", "wild", None] * 100).astype(pd.CategoricalDtype(["calm", "wild", "never"]))
     request = make_request(CANDLES, Execution(), regimes=names)
     assert request.n_regimes == 3
+    assert request.regime_names == ("calm", "wild", "never")
     assert request.regimes.tolist() == [0, 1, -1] * 100
+
+
+def test_detected_regimes_bring_their_names() -> None:
+    found = detect(CANDLES, duration_bars=30)
+    request = make_request(CANDLES, Execution(), regimes=found)
+    assert request.regime_names == ("bull", "bear", "sideways", "volatile")
+    assert request.n_regimes == 4
+    assert request.regimes.tolist() == found.label.tolist()
+    plain = make_request(CANDLES, Execution(), regimes=np.where(found.label < 0, -1, found.label))
+    assert request.to_json()["regimes"] == plain.to_json()["regimes"]
+    with pytest.raises(InputError, match="detected on 299 other bars than these 300"):
+        make_request(CANDLES, Execution(), regimes=detect(CANDLES[1:], duration_bars=30))
 
 
 def test_blocks_cut_the_days_without_a_gap() -> None:

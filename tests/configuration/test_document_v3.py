@@ -19,6 +19,7 @@ from quantlab.configuration.schema import load, validate
 from quantlab.configuration.searched import Search, parameter_entry
 from quantlab.errors import ConfigurationError, IntegrityError, UnknownNameError
 from quantlab.market.candles import Candles
+from quantlab.regimes import REGIMES, detect
 from quantlab.signals import Signals
 from quantlab.space import Choice, Float
 from quantlab.strategies import get
@@ -211,16 +212,39 @@ def test_parts_of_different_runs_are_refused():
             samples.candidate(**changes)
 
 
-def test_a_regime_may_be_given():
-    regime = {
-        "detector": "sticky filtered HMM",
-        "fitted_until_ms": 1,
-        "probabilities": {"bull": 0.7, "bear": 0.1, "sideways": 0.2},
-        "may_trade": ["bull"],
-    }
-    assert samples.candidate(regime=regime)["regime"] == regime
+def test_the_regime_at_export_and_the_figures_by_regime():
+    candles, run = samples.market(), samples.runs()["neutral"]
+    regimes = detect(candles)
+    document = samples.candidate(regimes=regimes, may_trade=["bull"])
+    section, last = document["regime"], regimes.at()
+    assert {name: section[name] for name in last} == last
+    assert (section["as_of_ms"], section["may_trade"]) == (candles.last_ms, ["bull"])
+    assert section["unmeasured"].keys() == {"fitted_until_ms"}
+    assert section["label"] == max(REGIMES, key=lambda name: section[f"p_{name}"])
+    by = document["validation"]["regimes"]
+    assert by.keys() == set(REGIMES)
+    assert sum(figures["trades"] for figures in by.values()) > 0.5 * run.metrics["trades"]
+    shares = sum(figures["share_of_time"] for figures in by.values())
+    assert shares == pytest.approx(1.0 - regimes.share["unknown"])
+    assert set(document["validation"].get("unmeasured", {})) == {"hold_out_touches"}
+
+
+def test_regimes_are_checked():
+    regimes = detect(samples.market())
     with pytest.raises(ConfigurationError, match=r"\$\.regime"):
-        samples.candidate(regime=regime | {"may_trade": []})
+        samples.candidate(regimes=regimes, may_trade=[])
+    with pytest.raises(IntegrityError, match="not of the candles of the run"):
+        samples.candidate(regimes=detect(samples.market()[:-1]))
+    without = samples.candidate()
+    assert "regime" not in without
+    assert without["validation"]["unmeasured"]["regimes"] == "no regimes were detected"
+
+
+def test_an_unknown_regime_says_why():
+    section = samples.candidate(regimes=detect(samples.market(), duration_bars=6_000))["regime"]
+    assert section["label"] is section["trend_z"] is None
+    assert section["p_bull"] == section["confidence"] == 0.25
+    assert section["unmeasured"].keys() == {"label", "trend_z", "fitted_until_ms"}
 
 
 def test_facts_of_the_exchange():

@@ -8,6 +8,7 @@ import pytest
 
 from quantlab.configuration.document import approve
 from quantlab.configuration.row import COLUMNS, GROUPS, LATER, NEEDS_LIVE, candidate_id, columns
+from quantlab.regimes import detect
 
 CONTRACT = """
 id
@@ -126,12 +127,9 @@ def test_other_parameters_are_another_candidate():
 
 
 def test_one_regime_is_named_and_several_are_all():
-    regime = {
-        "detector": "d",
-        "fitted_until_ms": 1,
-        "probabilities": {"bull": 1.0, "bear": 0.0, "sideways": 0.0},
-        "may_trade": ["bull"],
-    }
-    row = columns(samples.candidate(regime=regime))
-    assert (row["regime"], row["regime_classification"]) == ("bull", regime)
-    assert columns(samples.candidate(regime=regime | {"may_trade": ["bull", "bear"]}))["regime"] == "all"
+    regimes = detect(samples.market())
+    document = samples.candidate(regimes=regimes, may_trade=["bull"])
+    row = columns(document)
+    assert (row["regime"], row["regime_classification"]) == ("bull", document["regime"])
+    assert row["regime_classification"]["p_bull"] == regimes.probability[-1, 0]
+    assert columns(samples.candidate(regimes=regimes))["regime"] == "all"

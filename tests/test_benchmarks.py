@@ -48,6 +48,19 @@ def test_vectorbt_books_the_same_fills(strategy: str) -> None:
         assert engine["from_signals_ns_per_bar_cell"] > 0
 
 
+def test_regimes_are_measured_where_the_truth_is_known() -> None:
+    found = figures("regimes.py", "--bars", "12000", "--chains", "1", "--repeats", "1")
+    assert found["detect"]["seconds"] > 0
+    for methods in found["accuracy"].values():
+        best = methods["true parameters"]
+        assert all(
+            best["log_loss"] < one["log_loss"]
+            for one in methods.values()
+            if one.keys() == best.keys() and one is not best
+        )
+        assert all(0 < one["accuracy"] < 1 for one in methods.values() if "accuracy" in one)
+
+
 @pytest.mark.parametrize("strategy", ["liquidity_sweep", "sma_cross"])
 def test_a_whole_grid_is_measured(strategy: str) -> None:
     arguments = ("--timeframe", "5m", "--bars", "900", "--cells", "30", "--repeats", "3")

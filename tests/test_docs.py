@@ -137,6 +137,19 @@ def test_the_examples_of_the_sweep_page_work() -> None:
     assert found["markets"].labels == ("coinbase BTC/USD 1h", "coinbase BTC/USD 4h")
 
 
+def test_the_examples_of_the_page_on_regimes_work() -> None:
+    (example,) = examples(DOCS / "regimes.md")
+    found: dict[str, Any] = {}
+    exec(compile(example, "regimes.md", "exec"), found)
+    assert found["surface"].in_regime("trades", "bull").any()
+    assert (found["later"].label[:4_000] == -1).all()
+    assert [first for first, _ in found["again"].models] == [0, 3_000, 6_000]
+    columns = {*found["regimes"].at()}
+    assert {
+        name for row in rows(DOCS / "regimes.md", "The columns") for name in re.findall(r"`(\w+)`", row[0])
+    } == columns
+
+
 def test_the_sweep_page_knows_what_a_cell_takes() -> None:
     bytes_of = [int(row[1]) for row in rows(DOCS / "sweep.md", "Memory")]
     plain = Request().rows

@@ -85,6 +85,7 @@ class MarketSurface:
         shape = " x ".join(map(str, first.shape))
         markets = f"{len(self)} markets: {', '.join(self.labels[:4])}{', ...' if len(self) > 4 else ''}"
         caveat = f" [{self.execution.caveat}]" if self.execution.caveat else ""
+        caveat += "" if all(one.counted for one in self) else " [made without a lab: counted in no ledger]"
         return f"MarketSurface({self.strategy.name}, {shape} = {first.size:,} cells on {markets}){caveat}"
 
     def __len__(self) -> int:
@@ -195,6 +196,7 @@ class MarketSurface:
             metrics=_ByMetric(tuple(first.metrics), cache(metric)),
             execution=self.execution,
             identity=self._identity(aggregate),
+            counted=all(one.counted for one in self),
             key=hashlib.sha256(f"{self.key}:{aggregate}".encode()).hexdigest(),
             markets=self,
             aggregate=aggregate,

@@ -91,6 +91,8 @@ class Surface:
         What was asked for beside the metrics: see `under`, `regimes` and `blocks`.
     intrabar : CandlesIdentity, optional
         Candles of a lower timeframe that decided whether stop or target came first.
+    counted : bool
+        Whether the ledger of a lab counted its cells; false of a surface that was made without a lab.
     """
 
     strategy: Strategy
@@ -101,6 +103,7 @@ class Surface:
     key: str
     extras: Extras | None = None
     intrabar: CandlesIdentity | None = None
+    counted: bool = False
 
     def __getitem__(self, metric: str) -> np.ndarray:
         if metric not in self.metrics:
@@ -112,6 +115,7 @@ class Surface:
         market = f"{where.exchange} {where.symbol} {where.timeframe}, {where.bars:,} bars"
         shape = " x ".join(map(str, self.shape))
         caveat = f" [{self.execution.caveat}]" if self.execution.caveat else ""
+        caveat += "" if self.counted else " [made without a lab: counted in no ledger]"
         return f"Surface({self.strategy.name}, {shape} = {self.size:,} cells, {market}){caveat}"
 
     @property

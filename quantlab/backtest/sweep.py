@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypedDict, Unpack, overload
 import numpy as np
 
 from quantlab.backtest import local
+from quantlab.backtest.announce import announce
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.local import Job
 from quantlab.backtest.markets import MarketSurface
@@ -187,6 +188,7 @@ def surfaces(
 
         def jobs() -> Iterator[tuple[Job, Iterable[Part]]]:
             for i, one in enumerate(begun):
+                announce(one.task)
                 left = one.begin(budget, workers.least(len(tasks)), None if cluster is None else 1)
                 bar.update(one.task.cells.size - one.missing)
                 if not one.missing:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from quantlab.backtest.surface import Surface
+from quantlab.market.candles import Candles
 from quantlab.store.store import Store
+from quantlab.validation.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,34 @@ class Approval:
     id: str
     config_id: str
     path: Path
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict with what it was made from."""
+
+    surface: Surface
+    candles: Candles
+    method: str
+    seed: int | None
+    created_at: str
+
+
+def draft(origin: Judged, verdict: Verdict) -> dict[str, Any]:
+    """The V3 document of a verdict, not yet approved."""
+    from quantlab.configuration.candidate import candidate
+
+    where = origin.surface.identity
+    source = f"{where.exchange} {where.symbol} {where.timeframe} as stored in the lab's database"
+    return candidate(
+        origin.surface,
+        origin.candles,
+        verdict,
+        created_at=origin.created_at,
+        source=source,
+        method=origin.method,
+        seed=origin.seed,
+    )
 
 
 def put_document(store: Store, document: Mapping[str, Any]) -> tuple[str, bytes]:

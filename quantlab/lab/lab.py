@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,8 @@ from quantlab.backtest.surface import CandlesIdentity, Cell, Surface
 from quantlab.backtest.task import make_tasks
 from quantlab.backtest.trades import Run
 from quantlab.errors import InputError, NotStoredError
-from quantlab.lab.documents import Approval, approved_before, put_document
+from quantlab.lab.documents import Approval, Judged, approved_before, draft, put_document
+from quantlab.lab.ledger import Ledger, count_outside, counted_search, read_ledger, standing
 from quantlab.lab.sweeps import How, stored_sweep, write
 from quantlab.market.candles import Candles, parse_ms
 from quantlab.search.study import Study, search
@@ -38,17 +39,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class _Judged:
-    """A verdict with what it was made from."""
-
-    surface: Surface
-    candles: Candles
-    method: str
-    seed: int | None
-    created_at: str
-
-
 class Lab:
     """A research lab on one database. Close it, or use it as a context manager.
 
@@ -62,7 +52,8 @@ class Lab:
         self.settings = settings or Settings.from_environment()
         self.store = Store(self.settings)
         self._candles: dict[str, Candles] = {}
-        self._judged: dict[str, _Judged] = {}
+        self._judged: dict[str, Judged] = {}
+        self._searches: dict[str, str] = {}
 
     def __enter__(self) -> Lab:
         return self
@@ -217,9 +208,25 @@ class Lab:
             As `quantlab.search.study.search` takes them: objective, min_trades, seed, batch, bounds,
             execution, progress.
         """
-        study = search(strategy, self._remember(candles), sampler=sampler, trials=trials, **options)
-        write(self.store, study.surface, study.sampler)
+        found = strategies.get(strategy)
+        what = self._remember(candles), sampler, trials, options
+        with counted_search(self.store, found, *what) as key:
+            study = search(found, candles, sampler=sampler, trials=trials, **options)
+        study = replace(study, surface=replace(study.surface, counted=True))
+        write(self.store, study.surface)
+        self._searches[study.surface.key] = key
         return study
+
+    def ledger(self, candles: Candles | None = None) -> Ledger:
+        """Every search ever made: how many cells, which search on its data (k), what it may spend (alpha_k).
+
+        Parameters
+        ----------
+        candles : Candles, optional
+            Only searches that share time with these candles of their market, whatever their timeframe; the
+            budget that is left is told too.
+        """
+        return read_ledger(self.store, candles)
 
     def validate(
         self,
@@ -231,6 +238,8 @@ class Lab:
     ) -> Verdict:
         """Ask the gate whether what a sweep or a search found is real; evidence and reasons, stored.
 
+        The verdict says which search on its data this was, and what that one may spend of the budget of false
+        approvals. The gate doesn't ask for it yet: it would be the `alpha` of `gate` here.
         The candidate's row is written to ``trained_configurations`` whatever the verdict. The same question
         again returns the stored answer.
 
@@ -251,13 +260,14 @@ class Lab:
         method, seed = (searched.sampler, searched.seed) if isinstance(searched, Study) else ("grid", None)
         try:
             kept = self.store.get_verdict(key)
-            self._judged[surface.key] = _Judged(surface, candles, method, seed, kept["created_at"])
+            self._judged[surface.key] = Judged(surface, candles, method, seed, kept["created_at"])
             return Verdict.from_json(kept["verdict"])
         except NotStoredError:
             pass
-        ever = self.store.trials_ever(candles.family)
-        verdict = validate(surface, candles, gate=gate, search=again, trials_ever=ever, progress=progress)
-        judged = self._judged[surface.key] = _Judged(surface, candles, method, seed, _now())
+        late = count_outside(self.store, surface, method)
+        place = standing(self.store, surface.identity, self._searches.get(surface.key, surface.key), late)
+        verdict = validate(surface, candles, gate=gate, search=again, standing=place, progress=progress)
+        judged = self._judged[surface.key] = Judged(surface, candles, method, seed, _now())
         put_document(self.store, self._document(verdict))
         document = {"verdict": verdict.to_json(), "created_at": judged.created_at}
         self.store.put_verdict(key, surface.key, document)
@@ -351,26 +361,13 @@ class Lab:
             )
         return self._candles[where.fingerprint]
 
-    def _origin(self, verdict: Verdict) -> _Judged:
+    def _origin(self, verdict: Verdict) -> Judged:
         if verdict.surface_key not in self._judged:
             raise InputError("this verdict was not made by this lab: call lab.validate on its surface first.")
         return self._judged[verdict.surface_key]
 
     def _document(self, verdict: Verdict) -> dict[str, Any]:
-        from quantlab.configuration.candidate import candidate
-
-        origin = self._origin(verdict)
-        where = origin.surface.identity
-        source = f"{where.exchange} {where.symbol} {where.timeframe} as stored in the lab's database"
-        return candidate(
-            origin.surface,
-            origin.candles,
-            verdict,
-            created_at=origin.created_at,
-            source=source,
-            method=origin.method,
-            seed=origin.seed,
-        )
+        return draft(self._origin(verdict), verdict)
 
 
 def open(settings: Settings | None = None) -> Lab:

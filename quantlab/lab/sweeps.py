@@ -2,12 +2,14 @@
 
 A surface is stored as what it consists of: the metrics under each fill assumption under the key of a sweep
 under it alone, and regimes and blocks, where asked for, under the key of the whole question. So a question
-that asks for more finds nothing twice, and the ledger counts cells per fill assumption once.
+that asks for more finds nothing twice, and the ledger counts cells per fill assumption once: before the first
+of them is evaluated, so that an interrupted or killed sweep is counted in full.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypedDict
 
 import numpy as np
@@ -19,6 +21,7 @@ from quantlab.backtest.surface import Surface
 from quantlab.backtest.sweep import surfaces
 from quantlab.backtest.task import Task
 from quantlab.errors import NotStoredError
+from quantlab.lab.ledger import counted_sweeps
 from quantlab.store.parts import Parts
 from quantlab.store.store import Store
 
@@ -57,15 +60,17 @@ def stored_sweep(
     left = [i for i in range(len(tasks)) if i not in found]
     if left:
         kept = [Parts(store, tasks[i].key) for i in left]
+        how: dict[str, Any] = {"progress": progress, "cluster": cluster}
         try:
-            for n, surface in surfaces([tasks[i] for i in left], kept, progress=progress, cluster=cluster):
-                found[left[n]] = surface
-                write(store, surface, "grid")
-                kept[n].drop()
+            with counted_sweeps(store):
+                for n, surface in surfaces([tasks[i] for i in left], kept, **how):
+                    found[left[n]] = surface
+                    write(store, surface)
+                    kept[n].drop()
         finally:
             for parts in kept:
                 parts.flush()
-    return tuple(found[i] for i in range(len(tasks)))
+    return tuple(replace(found[i], counted=True) for i in range(len(tasks)))
 
 
 def read(store: Store, task: Task) -> Surface | None:
@@ -86,20 +91,10 @@ def read(store: Store, task: Task) -> Surface | None:
     return task.surface(own, rows)
 
 
-def write(store: Store, surface: Surface, kind: str) -> None:
-    """Count a surface in the ledger and store it.
-
-    Parameters
-    ----------
-    store : Store
-    surface : Surface
-    kind : str
-        How it was searched, e.g. ``"grid"``.
-    """
-    where, cells = surface.identity, int(np.count_nonzero(surface.cells.allowed))
+def write(store: Store, surface: Surface) -> None:
+    """Store a surface whose cells were counted before they were evaluated."""
     others = surface.extras.request.assumptions if surface.extras else ()
     for one in (surface.under(name) for name in (surface.execution.assumption, *others)):
-        store.record_search(one.key, where.fingerprint, where.family, one.strategy.name, cells, kind)
         store.put_surface(one.key, _meta(one), one.metrics, one.shape)
     if surface.extras and (names := _more(surface.extras.request)):
         rows = dict(zip(names, surface.extras.rows[-len(names) :], strict=True))

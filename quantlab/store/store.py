@@ -10,6 +10,7 @@ from quantlab.store import candles as _candles
 from quantlab.store import checkpoints, configurations, surfaces, trials, verdicts
 from quantlab.store.candles import Market
 from quantlab.store.connection import Connections
+from quantlab.store.trials import Counted, Entry, Search
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,28 +141,38 @@ class Store:
     def record_search(
         self, key: str, fingerprint: str, family: str, strategy: str, cells: int, kind: str
     ) -> bool:
-        """Count a search in the ledger, once.
+        """Count a search whose period is not known, once; False if it was counted before. See `count`."""
+        return self.count(Entry(key, fingerprint, family, strategy, cells, kind)) == 1
+
+    def count(self, *entries: Entry) -> int:
+        """Count searches or batches in the ledger, each once; returns how many were not counted before.
+
+        Call it before anything is evaluated: once this returns, the count survives whatever happens.
+        """
+        with self._connections.transaction() as connection:
+            return trials.record(connection, entries)
+
+    def counted(self, family: str, first_ms: int, last_ms: int, search: str | None = None) -> Counted:
+        """Trials and searches on bars of a period of a family, and the place of `search` among these.
 
         Parameters
         ----------
-        key : str
-            Identity of the search; of a sweep the surface's key.
-        fingerprint, family : str
-            Of the candles it ran on.
-        strategy : str
-            Name of the strategy.
-        cells : int
-            Cells evaluated, above 0.
-        kind : str
-            How it searched, e.g. ``"grid"``.
-
-        Returns
-        -------
-        bool
-            False if it was counted before.
+        family : str
+            ``exchange:symbol``.
+        first_ms, last_ms : int
+            Open times of the first and last bar [epoch ms]. A search counts if it shares any time with it.
+        search : str, optional
+            Key of a search.
         """
         with self._connections.transaction() as connection:
-            return trials.record(connection, key, fingerprint, family, strategy, cells, kind)
+            return trials.counted(connection, family, first_ms, last_ms, search)
+
+    def ledger(
+        self, family: str | None = None, first_ms: int | None = None, last_ms: int | None = None
+    ) -> list[Search]:
+        """Every search of the ledger, oldest first; or those that share time with a period of a family."""
+        with self._connections.transaction() as connection:
+            return trials.searches(connection, family, first_ms, last_ms)
 
     def trials_ever(self, family: str) -> int:
         """Cells ever evaluated on a family (``exchange:symbol``), over all searches."""

@@ -18,6 +18,7 @@ from quantlab.backtest.surface import Cell, Surface
 from quantlab.backtest.trades import Run
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
+from quantlab.validation.budget import ALPHA, Standing
 from quantlab.validation.causality import find_leak
 from quantlab.validation.statistics import psr, upper_p
 from quantlab.validation.thresholds import Gate
@@ -258,10 +259,18 @@ def efficiency(table: WalkForward) -> Test:
 
 
 @timed
-def trials(search: int, ever: int | None) -> Test:
-    """How many cells were tried; reported."""
-    before = "no ledger was asked how many before" if ever is None else f"{ever:,} ever on these candles"
-    return Test("trials", search, None, None, f"{search:,} cells in this search, {before}.")
+def trials(search: int, ever: int | None, standing: Standing | None = None) -> Test:
+    """How many cells were tried, and which search on these candles this was; reported."""
+    if standing is None:
+        before = "no ledger was asked how many before" if ever is None else f"{ever:,} ever on these candles"
+        return Test("trials", search, None, None, f"{search:,} cells in this search, {before}.")
+    late = " It was made without a lab and counted now." if standing.outside else ""
+    detail = (
+        f"{search:,} cells in this search, {standing.trials:,} ever on these candles. Search number "
+        f"{standing.k} on them: its share of a false-approval budget of {ALPHA:g} is {standing.alpha_k:.2g} "
+        f"(reported, not asked for).{late}"
+    )
+    return Test("trials", search, None, None, detail)
 
 
 def _stress(name: str, run: Run, how: str) -> Test:

@@ -27,6 +27,7 @@ from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.space import Grid
 from quantlab.validation import evidence
+from quantlab.validation.budget import Standing
 from quantlab.validation.splits import Split, day_starts, walk_forward
 from quantlab.validation.thresholds import Gate
 from quantlab.validation.verdict import Evidence, Test, Verdict, conclude
@@ -46,6 +47,7 @@ def validate(
     gate: Gate | None = None,
     search: Search | None = None,
     trials_ever: int | None = None,
+    standing: Standing | None = None,
     progress: bool = True,
 ) -> Verdict:
     """Judge the plateau of a search on the candles it was made on.
@@ -68,7 +70,9 @@ def validate(
         The complete search. By default the grid of the surface is swept again. A search that looked at
         results on its way (a sampler, a list of points picked by hand) must be given.
     trials_ever : int, optional
-        Trials ever made on these candles, from the ledger.
+        Trials ever made on these candles; follows from `standing`.
+    standing : Standing, optional
+        Where the search stands in the ledger. Without it the verdict says that no ledger was asked.
     progress : bool
         Show a progress bar.
 
@@ -114,15 +118,16 @@ def validate(
         tests += [evidence.survives_costs(one, gate), evidence.survives_delay(one, gate)]
         filled, fills = evidence.fill_assumptions(one)
     tried = int(np.count_nonzero(surface.cells.allowed))
+    trials_ever = standing.trials if standing else trials_ever
     tests += [
         filled,
         evidence.sharpe_probability(run, table),
         evidence.plateau_or_peak(surface, cell, gate),
         evidence.efficiency(table),
-        evidence.trials(tried, trials_ever),
+        evidence.trials(tried, trials_ever, standing),
     ]
     return conclude(
-        Evidence(tuple(tests), table, fills, tried, trials_ever, gate),
+        Evidence(tuple(tests), table, fills, tried, trials_ever, gate, standing),
         cell=cell,
         strategy=surface.strategy.name,
         surface_key=surface.key,

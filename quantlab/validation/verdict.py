@@ -15,6 +15,7 @@ import numpy as np
 
 from quantlab.backtest.surface import Cell
 from quantlab.errors import IntegrityError, UnknownNameError
+from quantlab.validation.budget import Standing
 from quantlab.validation.thresholds import Gate
 from quantlab.validation.walkforward import WalkForward
 
@@ -106,6 +107,8 @@ class Evidence:
         Trials ever made on these candles, this search included; None if no ledger was asked.
     gate : Gate
         The thresholds that were in force.
+    standing : Standing or None
+        Where the search stands among all on its data; None if it was judged outside a lab.
     """
 
     tests: tuple[Test, ...]
@@ -114,6 +117,7 @@ class Evidence:
     trials_search: int
     trials_ever: int | None
     gate: Gate
+    standing: Standing | None = None
 
     def __getitem__(self, name: str) -> Test:
         for test in self.tests:
@@ -195,6 +199,7 @@ class Verdict:
                 "trials_search": self.evidence.trials_search,
                 "trials_ever": self.evidence.trials_ever,
                 "gate": self.evidence.gate.to_json(),
+                "ledger": self.evidence.standing and self.evidence.standing.to_json(),
             },
         }
         plain: dict[str, Any] = _plain(document)
@@ -271,6 +276,7 @@ def _evidence(document: Mapping[str, Any]) -> Evidence:
         document["trials_search"],
         document["trials_ever"],
         Gate.from_json(document["gate"]),
+        Standing.from_json(ledger) if (ledger := document.get("ledger")) else None,
     )
 
 

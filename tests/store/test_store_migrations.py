@@ -14,6 +14,7 @@ from quantlab.errors import StoreError, StoreVersionError
 from quantlab.settings import Settings
 from quantlab.store import binaries, open_store
 from quantlab.store.migrate import Migration, migrate, migrations
+from quantlab.store.trials import Entry
 
 
 def connection(dsn: str) -> psycopg.Connection:
@@ -66,7 +67,7 @@ def test_a_newer_database_is_refused(dsn: str, tmp_path: Path) -> None:
 
 
 def test_a_failing_step_leaves_what_was_before(dsn: str) -> None:
-    steps = [*migrations(), Migration(5, "0005_bad.sql", "create table half (a int); select 1 / 0")]
+    steps = [*migrations(), Migration(99, "0099_bad.sql", "create table half (a int); select 1 / 0")]
     before = schema(dsn)
     with connection(dsn) as line:
         with pytest.raises(psycopg.errors.DivisionByZero):
@@ -79,7 +80,7 @@ def test_a_killed_migration_leaves_no_lock_and_nothing_half_done(empty_dsn: str)
     script = f"""
 import psycopg
 from quantlab.store.migrate import Migration, migrate, migrations
-steps = [*migrations(), Migration(5, "0005_slow.sql", "create table half (a int); select pg_sleep(120)")]
+steps = [*migrations(), Migration(99, "0099_slow.sql", "create table half (a int); select pg_sleep(120)")]
 migrate(psycopg.connect({empty_dsn!r}, autocommit=True), steps)
 """
     process = subprocess.Popen([sys.executable, "-c", script], env=dict(os.environ))
@@ -94,6 +95,19 @@ migrate(psycopg.connect({empty_dsn!r}, autocommit=True), steps)
         assert line.execute("select to_regclass('half')").fetchone() == (None,)
 
 
+def test_a_ledger_of_the_first_release_goes_on_counting(empty_dsn: str, tmp_path: Path) -> None:
+    with connection(empty_dsn) as line:
+        migrate(line, migrations()[:4])
+        line.execute(
+            "insert into trial_ledger (key, fingerprint, family, strategy, kind, cells) values "
+            "('a', 'f', 'x:Y', 's', 'grid', 5), ('b', 'f', 'x:Y', 's', 'tpe', 7)"
+        )
+    with open_store(Settings(tmp_path, empty_dsn)) as store:
+        assert store.count(Entry("c", "f", "x:Y", "s", 2, "grid", period=(10, 20))) == 1
+        assert store.counted("x:Y", 30, 40) == (12, 2, None)  # of unknown period: any
+        assert store.counted("x:Y", 20, 40, "c") == (14, 3, 3)
+
+
 def test_another_schema_may_be_chosen(empty_dsn: str, tmp_path: Path) -> None:
     with connection(empty_dsn) as line:
         line.execute('create schema "my lab"')
@@ -106,7 +120,7 @@ def test_another_schema_may_be_chosen(empty_dsn: str, tmp_path: Path) -> None:
 
 
 def test_files_are_numbered_without_a_gap(tmp_path: Path) -> None:
-    assert [step.name[:4] for step in migrations()] == ["0001", "0002", "0003", "0004"]
+    assert [step.name[:4] for step in migrations()] == ["0001", "0002", "0003", "0004", "0005"]
     (tmp_path / "0001_a.sql").write_text("select 1")
     (tmp_path / "0003_b.sql").write_text("select 1")
     with pytest.raises(StoreError, match="numbered 1, 2, 3"):

@@ -1,0 +1,179 @@
+"""Counting what is searched through a lab, before it is evaluated, and what the ledger says of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quantlab.backtest.announce import announced
+from quantlab.backtest.surface import CandlesIdentity, Surface
+from quantlab.backtest.task import Task
+from quantlab.market.candles import Candles, iso
+from quantlab.signals import Strategy
+from quantlab.store.store import Store
+from quantlab.store.trials import Entry, Search
+from quantlab.validation.budget import ALPHA, Standing, alpha_left, alpha_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_UNTOLD = ("progress", "on_batch", "checkpoint")
+"""Options of a search that decide nothing of what it evaluates."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All searches on a market and period, or in the whole lab.
+
+    Attributes
+    ----------
+    searches : tuple of Search
+        Oldest first. ``place`` of each is its k: which search it was on its own data.
+    about : str
+        What it is about, for the reader.
+    one : bool
+        Whether it is about one market and period, so that a budget can be told.
+    """
+
+    searches: tuple[Search, ...]
+    about: str
+    one: bool
+
+    @property
+    def trials(self) -> int:
+        """Cells ever evaluated."""
+        return sum(search.cells for search in self.searches)
+
+    @property
+    def alpha_next(self) -> float:
+        """What the next search on this data may spend of the budget of 5 %."""
+        return alpha_of(len(self.searches) + 1)
+
+    @property
+    def alpha_left(self) -> float:
+        """What is left of the budget for all searches that will follow on this data."""
+        return alpha_left(len(self.searches))
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per search, oldest first, with its k and its alpha_k."""
+        import pandas as pd
+
+        frame = pd.DataFrame(self.searches, columns=list(Search._fields))
+        for name in ("first", "last"):
+            frame[name] = pd.to_datetime(frame.pop(f"{name}_ms"), unit="ms")
+        frame["k"] = frame.pop("place")
+        frame["alpha_k"] = [alpha_of(k) for k in frame["k"]]
+        return frame.drop(columns="number")
+
+    def __str__(self) -> str:
+        counts = f"{self.about}: {self.trials:,} cells ever evaluated in {len(self.searches):,} searches"
+        if not self.one:
+            return counts
+        return (
+            f"{counts}.\nBudget of false approvals {ALPHA:g}: the next search (k = {len(self.searches) + 1}) "
+            f"may spend {self.alpha_next:.2g}, {self.alpha_left:.2g} is left for it and all that follow."
+        )
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        lines = "<br>".join(str(self).splitlines())
+        return f"<p>{lines}</p>{self.to_frame().to_html(index=False)}"
+
+
+def read_ledger(store: Store, candles: Candles | None = None) -> Ledger:
+    """The ledger of a store, all of it or what shares time with `candles`."""
+    if candles is None:
+        return Ledger(tuple(store.ledger()), "all markets", one=False)
+    period = candles.first_ms, candles.last_ms
+    about = f"{candles.family}, {iso(period[0])[:10]} to {iso(period[1])[:10]}, any timeframe"
+    return Ledger(tuple(store.ledger(candles.family, *period)), about, one=True)
+
+
+@contextmanager
+def counted_sweeps(store: Store) -> Iterator[None]:
+    """While this lasts, every sweep is counted when it begins: all cells, under each fill assumption."""
+
+    def count(task: Task) -> None:
+        store.count(*(_entry(task, key, "grid") for key in task.plain_keys.values()))
+
+    with announced(count):
+        yield
+
+
+@contextmanager
+def counted_search(
+    store: Store,
+    strategy: Strategy,
+    candles: Candles,
+    sampler: Any,
+    trials: int,
+    options: Mapping[str, Any],
+) -> Iterator[str]:
+    """Count a search by a sampler and, while this lasts, each of its batches before it is evaluated.
+
+    Yields
+    ------
+    str
+        The key of the search: the same search again has the same key, and its batches are counted once.
+    """
+    key = _search_key(strategy, candles, sampler, trials, options)
+    kind = sampler if isinstance(sampler, str) else type(sampler).__name__.lower()
+    own: dict[str, Any] = {"timeframe": candles.timeframe, "period": (candles.first_ms, candles.last_ms)}
+    where = candles.fingerprint, candles.family, strategy.name
+    store.count(Entry(key, *where, 0, kind, in_batches=True, **own))
+
+    def count(batch: Task) -> None:
+        store.count(*(_entry(batch, plain, kind, key) for plain in batch.plain_keys.values()))
+
+    with announced(count):
+        yield key
+
+
+def standing(store: Store, where: CandlesIdentity, search: str, outside: bool = False) -> Standing:
+    """Where a search stands among all that touched its bars."""
+    found = store.counted(where.family, where.first_ms, where.last_ms, search)
+    return Standing(found.trials, found.searches, found.place or max(found.searches, 1), outside)
+
+
+def count_outside(store: Store, surface: Surface, kind: str) -> bool:
+    """Count a surface that was made without a lab, as late as it is; whether it was one."""
+    if surface.counted or store.has_surface(surface.key):
+        return False
+    where, cells = surface.identity, int(np.count_nonzero(surface.cells.allowed))
+    own: dict[str, Any] = {"timeframe": where.timeframe, "period": (where.first_ms, where.last_ms)}
+    name = surface.strategy.name
+    store.count(Entry(surface.key, where.fingerprint, where.family, name, max(cells, 1), kind, **own))
+    return True
+
+
+def _entry(task: Task, key: str, kind: str, search: str | None = None) -> Entry:
+    candles = task.job.candles
+    cells = int(np.count_nonzero(task.cells.allowed))
+    period = candles.first_ms, candles.last_ms
+    where = candles.fingerprint, candles.family, task.job.strategy.name
+    return Entry(key, *where, cells, kind, search, timeframe=candles.timeframe, period=period)
+
+
+def _search_key(
+    strategy: Strategy, candles: Candles, sampler: Any, trials: int, options: Mapping[str, Any]
+) -> str:
+    what = {name: value for name, value in options.items() if name not in _UNTOLD}
+    what |= {"strategy": strategy.name, "code": strategy.code_hash, "space": strategy.space.hash}
+    what |= {"candles": candles.fingerprint, "sampler": sampler, "trials": trials}
+    return hashlib.sha256(json.dumps(what, sort_keys=True, default=_plain).encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "to_json"):
+        return value.to_json()
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}.{named.__qualname__}"

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Protocol, TypedDict, Unpack, overload
 
@@ -188,7 +189,7 @@ def surfaces(
 
         def jobs() -> Iterator[tuple[Job, Iterable[Part]]]:
             for i, one in enumerate(begun):
-                announce(one.task)
+                one.counted = announce(one.task)
                 left = one.begin(budget, workers.least(len(tasks)), None if cluster is None else 1)
                 bar.update(one.task.cells.size - one.missing)
                 if not one.missing:
@@ -222,6 +223,7 @@ class _Unfinished:
         self.task, self._checkpoint = task, checkpoint
         self.missing = task.cells.size
         self._values = np.empty(0)
+        self.counted = False
 
     def begin(self, budget: int, least: int, threads: int | None) -> list[Part]:
         """Cut it into parts, put those kept by the checkpoint in their place and return the others.
@@ -249,7 +251,8 @@ class _Unfinished:
     def surface(self) -> Surface:
         """The whole; it is let go of here."""
         values, self._values = self._values, np.empty(0)
-        return self.task.surface(dict(zip(METRICS, values, strict=False)), values[len(METRICS) :])
+        whole = self.task.surface(dict(zip(METRICS, values, strict=False)), values[len(METRICS) :])
+        return replace(whole, counted=self.counted)
 
     def _put(self, place: Place, part: Cells, values: np.ndarray) -> None:
         self.missing -= part.size

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +21,7 @@ from quantlab.backtest.task import make_tasks
 from quantlab.backtest.trades import Run
 from quantlab.errors import InputError, NotStoredError
 from quantlab.lab.documents import Approval, Judged, approved_before, draft, put_document
-from quantlab.lab.ledger import Ledger, count_outside, counted_search, read_ledger, standing
+from quantlab.lab.ledger import Ledger, count_outside, counted_search, family_key, read_ledger, standing
 from quantlab.lab.sweeps import How, stored_sweep, write
 from quantlab.market.candles import Candles, parse_ms
 from quantlab.search.study import Study, search
@@ -209,12 +208,10 @@ class Lab:
             execution, progress.
         """
         found = strategies.get(strategy)
-        what = self._remember(candles), sampler, trials, options
-        with counted_search(self.store, found, *what) as key:
+        with counted_search(self.store, found, self._remember(candles), sampler, trials, options) as key:
             study = search(found, candles, sampler=sampler, trials=trials, **options)
-        study = replace(study, surface=replace(study.surface, counted=True))
         write(self.store, study.surface)
-        self._searches[study.surface.key] = key
+        self._searches[study.surface.key] = family_key(key, study.surface.identity.family)
         return study
 
     def ledger(self, candles: Candles | None = None) -> Ledger:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from quantlab.validation.budget import ALPHA, Standing, alpha_left, alpha_of
 if TYPE_CHECKING:
     import pandas as pd
 
-_UNTOLD = ("progress", "on_batch", "checkpoint")
+_UNTOLD = ("progress", "on_batch", "journal")
 """Options of a search that decide nothing of what it evaluates."""
 
 
@@ -111,29 +111,41 @@ def counted_sweeps(store: Store) -> Iterator[None]:
 def counted_search(
     store: Store,
     strategy: Strategy,
-    candles: Candles,
+    candles: Candles | Sequence[Candles],
     sampler: Any,
     trials: int,
     options: Mapping[str, Any],
 ) -> Iterator[str]:
     """Count a search by a sampler and, while this lasts, each of its batches before it is evaluated.
 
+    On several markets it is one search on each family, whatever the timeframes and the shares of the history.
+
     Yields
     ------
     str
         The key of the search: the same search again has the same key, and its batches are counted once.
     """
-    key = _search_key(strategy, candles, sampler, trials, options)
+    markets = [candles] if isinstance(candles, Candles) else list(candles)
+    key = _search_key(strategy, markets, sampler, trials, options)
     kind = sampler if isinstance(sampler, str) else type(sampler).__name__.lower()
-    own: dict[str, Any] = {"timeframe": candles.timeframe, "period": (candles.first_ms, candles.last_ms)}
-    where = candles.fingerprint, candles.family, strategy.name
-    store.count(Entry(key, *where, 0, kind, in_batches=True, **own))
+    for family in sorted({one.family for one in markets}):
+        ours = [one for one in markets if one.family == family]
+        period = min(one.first_ms for one in ours), max(one.last_ms for one in ours)
+        own: dict[str, Any] = {"timeframe": ", ".join(one.timeframe for one in ours), "period": period}
+        where = ours[0].fingerprint, family, strategy.name
+        store.count(Entry(family_key(key, family), *where, 0, kind, in_batches=True, **own))
 
     def count(batch: Task) -> None:
-        store.count(*(_entry(batch, plain, kind, key) for plain in batch.plain_keys.values()))
+        of = family_key(key, batch.job.candles.family)
+        store.count(*(_entry(batch, plain, kind, of) for plain in batch.plain_keys.values()))
 
     with announced(count):
         yield key
+
+
+def family_key(search: str, family: str) -> str:
+    """The key in the ledger of a search on one of the families it ran on."""
+    return hashlib.sha256(f"{search} on {family}".encode()).hexdigest()
 
 
 def standing(store: Store, where: CandlesIdentity, search: str, outside: bool = False) -> Standing:
@@ -162,11 +174,11 @@ def _entry(task: Task, key: str, kind: str, search: str | None = None) -> Entry:
 
 
 def _search_key(
-    strategy: Strategy, candles: Candles, sampler: Any, trials: int, options: Mapping[str, Any]
+    strategy: Strategy, markets: Sequence[Candles], sampler: Any, trials: int, options: Mapping[str, Any]
 ) -> str:
     what = {name: value for name, value in options.items() if name not in _UNTOLD}
     what |= {"strategy": strategy.name, "code": strategy.code_hash, "space": strategy.space.hash}
-    what |= {"candles": candles.fingerprint, "sampler": sampler, "trials": trials}
+    what |= {"candles": [one.fingerprint for one in markets], "sampler": sampler, "trials": trials}
     return hashlib.sha256(json.dumps(what, sort_keys=True, default=_plain).encode()).hexdigest()
 
 

@@ -56,7 +56,8 @@ def stored_sweep(
     KeyboardInterrupt
         Whole surfaces and finished parts are kept; the same call goes on from there.
     """
-    found = {i: surface for i, task in enumerate(tasks) if (surface := read(store, task)) is not None}
+    stored = {i: surface for i, task in enumerate(tasks) if (surface := read(store, task)) is not None}
+    found = {i: replace(surface, counted=True) for i, surface in stored.items()}
     left = [i for i in range(len(tasks)) if i not in found]
     if left:
         kept = [Parts(store, tasks[i].key) for i in left]
@@ -70,7 +71,7 @@ def stored_sweep(
         finally:
             for parts in kept:
                 parts.flush()
-    return tuple(replace(found[i], counted=True) for i in range(len(tasks)))
+    return tuple(found[i] for i in range(len(tasks)))
 
 
 def read(store: Store, task: Task) -> Surface | None:

@@ -155,6 +155,8 @@ class Strategy:
         mapping of parameter values, scalars or arrays that broadcast.
     reference : mapping
         Values of the reference grid, as `Space.grid` takes them.
+    mirrored : bool
+        Whether every cell's short side is meant to be the mirror image of its long side.
     """
 
     name: str
@@ -162,6 +164,7 @@ class Strategy:
     signals: SignalFunction
     warmup: Warmup
     reference: Mapping[str, Any] = field(default_factory=dict)
+    mirrored: bool = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "signals", _after_warmup(self.signals, self.warmup))
@@ -212,6 +215,8 @@ def strategy(
     space: Space,
     warmup: Warmup,
     reference: Mapping[str, Any] | None = None,
+    *,
+    mirrored: bool = True,
 ) -> Callable[[SignalFunction], SignalFunction]:
     """Decorator that registers a signal function as the strategy `name`.
 
@@ -220,10 +225,37 @@ def strategy(
 
     def register(function: SignalFunction) -> SignalFunction:
         owned = Space(*space.parameters, constraints=space.constraints, owner=name)
-        REGISTRY[name] = Strategy(name, owned, function, warmup, dict(reference or {}))
+        REGISTRY[name] = Strategy(name, owned, function, warmup, dict(reference or {}), mirrored)
         return function
 
     return register
+
+
+def pick(choice: np.ndarray, **options: Callable[[], np.ndarray]) -> np.ndarray:
+    """The array of the option that each cell chose; options that no cell chose are not evaluated.
+
+    So a fixed choice costs nothing, and only the axes of what is chosen appear.
+
+    Parameters
+    ----------
+    choice : str array (..., 1)
+        A `Choice` parameter.
+    **options : callable
+        Called without arguments; returns an array that broadcasts to (parameter axes..., n_bars).
+
+    Raises
+    ------
+    UnknownNameError
+        A cell chose what is not among the options.
+    """
+    chosen = sorted(set(choice.ravel().tolist()))
+    for name in chosen:
+        if name not in options:
+            raise UnknownNameError("option", name, options)
+    picked = options[chosen[0]]()
+    for name in chosen[1:]:
+        picked = np.where(choice == name, options[name](), picked)
+    return picked
 
 
 def find_strategy(name: str | Strategy) -> Strategy:
@@ -252,5 +284,6 @@ __all__ = [
     "crossed_above",
     "crossed_below",
     "find_strategy",
+    "pick",
     "strategy",
 ]

@@ -14,7 +14,7 @@ from quantlab.backtest.rows import clauses, find_entries
 from quantlab.clauses import Bits, Clause, Comparison, FromBar
 from quantlab.market.candles import Candles
 from quantlab.signals import SignalFunction, Signals, Strategy
-from quantlab.space import Cells, Grid, Points
+from quantlab.space import Cells, Choice, Grid, Points
 from quantlab.threads import PROCESSORS, aside
 
 DEFAULT_BUDGET = 256 * 2**20
@@ -39,7 +39,7 @@ Need = tuple[Axes, float]
 Shape = tuple[Axes, bool, float]
 """Axes of an array, whether it varies over time, its bytes per value; the entry rows last."""
 
-_SHAPES: dict[tuple[SignalFunction, tuple[str, ...] | None, Axes], list[Shape]] = {}
+_SHAPES: dict[tuple[SignalFunction, tuple[str, ...] | None, Axes, str], list[Shape]] = {}
 _MOST_KNOWN = 1_000
 
 
@@ -99,7 +99,7 @@ def _slot_bytes() -> int:
 def _shapes(strategy: Strategy, candles: Candles, cells: Cells) -> list[Shape]:
     """The arrays of a strategy: they follow from the axes of the cells, so each kind is probed once."""
     names = tuple(cells.axes) if isinstance(cells, Grid) else None
-    key = (strategy.signals, names, tuple(n > 1 for n in cells.shape))
+    key = (strategy.signals, names, tuple(n > 1 for n in cells.shape), _choices(cells))
     if key not in _SHAPES:
         few = candles[: min(_PROBE_BARS, len(candles))]
         signals = aside(lambda: strategy.signals(few, cells.params()))
@@ -107,6 +107,14 @@ def _shapes(strategy: Strategy, candles: Candles, cells: Cells) -> list[Shape]:
             _SHAPES.clear()
         _SHAPES[key] = _arrays(signals, len(cells.shape))
     return _SHAPES[key]
+
+
+def _choices(cells: Cells) -> str:
+    """What the cells of a grid choose: an option may bring axes of its own."""
+    if not isinstance(cells, Grid):
+        return ""
+    chosen = {n: cells.axes[n].tolist() if n in cells.axes else cells.fixed[n] for n in cells.space.names}
+    return repr([(n, v) for n, v in chosen.items() if isinstance(cells.space[n], Choice)])
 
 
 def _arrays(signals: Signals, k: int) -> list[Shape]:

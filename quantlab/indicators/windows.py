@@ -98,14 +98,14 @@ def bars_since(flag: np.ndarray) -> np.ndarray:
     return np.where(last < 0, np.nan, bars - last)
 
 
-def hold(x: np.ndarray, at: np.ndarray, most_bars: int) -> np.ndarray:
+def hold(x: np.ndarray, at: np.ndarray, most_bars: np.ndarray | int) -> np.ndarray:
     """Value of `x` on the latest bar where `at` is true, if that is at most `most_bars` bars ago.
 
     Parameters
     ----------
     x : float array (..., n_bars)
     at : boolean array (..., n_bars)
-    most_bars : int
+    most_bars : int or int array (..., 1)
         Greatest age, so that a value depends on a known number of bars.
 
     Returns

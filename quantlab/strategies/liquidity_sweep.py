@@ -12,13 +12,14 @@ Long rule (the short side is its mirror image):
 4. *Rejection*: within `rejection_bars` bars (the piercing bar is the first) a bar closes back above the
    level with a rising body >= `reversal_size` x ATR.
 5. *Entry* at the next open. Stop `stop_atr` x ATR from it, target `reward_risk` x that distance, at
-   most `max_holding` bars.
+   most `max_holding` bars. With `stop_at` "extreme" the stop lies no nearer than the sweep's extreme:
+   the lowest low of the last `rejection_bars` bars.
 
 Known at: the level at the close before the piercing bar (a swing two bars after its extreme); pierce,
 volume and rejection at the close of their own bar. Warm-up: `level_lookback` + 10 bars, at least 26.
 
 ATR is the simple mean of 14 true ranges, so that every decision depends on the warm-up bars alone. Left
-out: a stop beyond the sweep's extreme.
+out: the resting orders themselves, which candles do not show; distances are from the decision's close.
 Source: the stop-hunt pattern of public price-action literature; C. Osler, "Stop-loss orders and price
 cascades in currency markets", J. International Money and Finance 24 (2005).
 """
@@ -27,9 +28,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from quantlab.indicators import mean_true_range, reclaimed, resistance, shift, sma, support
-from quantlab.signals import Columns, Signals, above, all_of, below, strategy
-from quantlab.space import Float, Int, Params, Space
+from quantlab.indicators import (
+    mean_true_range,
+    reclaimed,
+    resistance,
+    rolling_max,
+    rolling_min,
+    shift,
+    sma,
+    support,
+)
+from quantlab.signals import Columns, Signals, above, all_of, below, pick, strategy
+from quantlab.space import Choice, Float, Int, Params, Space
 
 SPACE = Space(
     Float("pierce_depth", 0.0005, 0.005, 0.002, "fraction", "how far beyond the level", "entry"),
@@ -42,6 +52,9 @@ SPACE = Space(
     Float("stop_atr", 0.5, 3.0, 1.5, "ATR", "stop distance", "exit"),
     Float("reward_risk", 1.5, 4.0, 2.0, "x stop", "target distance", "exit"),
     Int("max_holding", 30, 150, 50, "bars", "longest time in the market", "exit"),
+    Choice(
+        "stop_at", ("atr", "extreme"), "atr", "name", "stop by ATR, or no nearer than the extreme", "exit"
+    ),
 )
 
 REFERENCE = {
@@ -67,7 +80,15 @@ def signals(candles: Columns, p: Params) -> Signals:
     hunted_low = all_of(below(candles.low, floor * (1 - p.pierce_depth)), surge)
     hunted_high = all_of(above(candles.high, ceiling * (1 + p.pierce_depth)), surge)
 
-    stop = p.stop_atr * atr
+    def extreme() -> np.ndarray:
+        lowest, highest = (
+            rolling_min(candles.low, p.rejection_bars),
+            rolling_max(candles.high, p.rejection_bars),
+        )
+        return np.where(body > 0, candles.close - lowest, highest - candles.close)
+
+    by_atr = p.stop_atr * atr
+    stop = pick(p.stop_at, atr=lambda: by_atr, extreme=lambda: np.maximum(by_atr, extreme()))
     return Signals(
         long=all_of(
             reclaimed(hunted_low, candles.close, floor, p.rejection_bars), body >= p.reversal_size * atr

@@ -7,7 +7,7 @@ Long rule (the short side is its mirror image):
 3. *Entry* at the next open; an opposite cross closes the position and, where that side may be traded,
    reverses it. With ``direction="long"`` the strategy is long or flat.
 
-Known at: both averages at the close of their bar. Warm-up: `slow` + 1 bars.
+Known at: both averages at the close of their bar. Warm-up: `slow` + 1 bars. Left out: nothing.
 Source: the crossover example of every backtesting library, for cross-checks between them; W. Brock,
 J. Lakonishok, B. LeBaron, "Simple technical trading rules and the stochastic properties of stock
 returns", J. Finance 47 (1992).

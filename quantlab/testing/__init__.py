@@ -44,7 +44,7 @@ CHECKS: dict[str, Callable[[Case], None]] = {
 
 
 def check_strategy(
-    strategy: str | Strategy, candles: Candles | None = None, *, mirrored: bool = True
+    strategy: str | Strategy, candles: Candles | None = None, *, mirrored: bool | None = None
 ) -> None:
     """Check that a strategy keeps the contract; return nothing if it does.
 
@@ -54,9 +54,9 @@ def check_strategy(
         Its name in the registry, or the strategy itself.
     candles : Candles, optional
         By default a synthetic market of 4,000 hours. Entries must fire on it, or a parameter seems dead.
-    mirrored : bool
-        Whether the short side is meant to be the mirror image of the long side. A strategy that
-        returns one side only is never asked to be.
+    mirrored : bool, optional
+        Whether the short side is meant to be the mirror image of the long side; by default what the
+        strategy declares. A strategy that returns one side only is never asked to be.
 
     Raises
     ------
@@ -66,8 +66,9 @@ def check_strategy(
         No strategy of that name is registered, or there are too few candles.
     """
     case = Case(find_strategy(strategy), candles if candles is not None else garch(4_000, seed=7))
+    asked = case.strategy.mirrored if mirrored is None else mirrored
     for name, check in CHECKS.items():
-        if mirrored or name != "mirror":
+        if asked or name != "mirror":
             check(case)
 
 

@@ -146,6 +146,22 @@ def fills_and_costs(section: Section, key: str) -> str:
     return _block("Fill assumptions and costs", "".join(parts), "") if parts else ""
 
 
+def regimes(section: Section, key: str) -> str:
+    """The chosen cell by the regime in which its trades were decided."""
+    if not section.regimes:
+        return ""
+    metrics = list(dict.fromkeys(name for row in section.regimes.values() for name in row))
+    columns = {"regime": list(section.regimes)}
+    columns |= {
+        label(name): [metric_text(name, row.get(name)) for row in section.regimes.values()]
+        for name in metrics
+    }
+    note = (
+        "A trade belongs to the regime that was known when it was decided. This describes; it was not tested."
+    )
+    return _block("By regime", great_table(columns, f"{key}-regimes", left=("regime",)), note)
+
+
 def trades(section: Section, key: str) -> str:
     """Every trade, and close-ups of some."""
     parts = [_close_up(close_up, f"{key}-close-up-{k}") for k, close_up in enumerate(section.close_ups)]

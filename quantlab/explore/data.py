@@ -167,6 +167,8 @@ class Section:
     cell : ChosenCell, optional
     curve : EquityCurve, optional
     fills : mapping of fill assumption to mapping of metric to float
+    regimes : mapping of regime to mapping of metric to float
+        As `quantlab.backtest.by_regime.by_regime` gives them.
     costs : mapping of label to number or text
     trades : anything that ``pandas.DataFrame`` takes, optional
         All of them; `quantlab.explore.tables.trade_rows` makes it from a run's trades.
@@ -194,6 +196,7 @@ class Section:
     cell: ChosenCell | None = None
     curve: EquityCurve | None = None
     fills: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    regimes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     costs: Mapping[str, Any] = field(default_factory=dict)
     trades: Any = None
     close_ups: Sequence[CloseUp] = ()

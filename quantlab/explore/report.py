@@ -123,6 +123,7 @@ def _section(section: Section, key: str) -> str:
         blocks.cell(section, key),
         blocks.equity_curve(section, key),
         blocks.fills_and_costs(section, key),
+        blocks.regimes(section, key),
         blocks.market(section, key),
         blocks.trades(section, key),
         blocks.provenance(section, key),

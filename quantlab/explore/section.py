@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import quantlab
+from quantlab.backtest.by_regime import by_regime
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.plateau import Plateau
 from quantlab.backtest.surface import Surface, is_ordered
@@ -20,6 +21,7 @@ from quantlab.explore.tables import date, trade_rows
 from quantlab.figures.labels import metric_style, metric_text, number_text
 from quantlab.figures.slices import Profile
 from quantlab.market.candles import Candles
+from quantlab.regimes import REGIMES, detect
 from quantlab.space import Grid
 from quantlab.validation.verdict import Verdict
 
@@ -36,6 +38,7 @@ def section(
     run: Run,
     *,
     plane: tuple[str, str] | None = None,
+    searched: Surface | None = None,
     provenance: Mapping[str, Any] | None = None,
     commands: Sequence[str] = (),
 ) -> Section:
@@ -52,6 +55,8 @@ def section(
         The verdict's cell on all of `candles`.
     plane : (x, y), optional
         Names of the two parameters of the heatmap; by default the pair that moves the metric most.
+    searched : Surface, optional
+        The same surface with what else was asked of the sweep: its regimes get planes of their own.
     provenance : mapping of label to text, optional
         More than what the verdict and the surface know, e.g. the id of the exported configuration.
     commands : sequence of str
@@ -76,10 +81,11 @@ def section(
         ],
         folds=verdict.evidence.walk_forward.to_json()["folds"],
         walk_forward_note=_WALK_FORWARD,
-        planes=_planes(verdict, surface, plane),
+        planes=(*(planes := _planes(verdict, surface, plane)), *_planes_by_regime(planes, searched)),
         cell=_chosen(verdict, surface),
         curve=EquityCurve(candles.timestamps, run.equity, candles.close, _recent(candles, gate.recent)),
         fills=verdict.evidence.fills,
+        regimes=by_regime(run, candles.timestamps, detect(candles).label, REGIMES),
         costs=_costs(surface.execution),
         trades=trade_rows(run.trades, candles.timestamps),
         close_ups=_close_ups(run, candles),
@@ -145,6 +151,28 @@ def _planes(verdict: Verdict, surface: Surface, pair: tuple[str, str] | None) ->
     return (
         replace(best, marks=peaks, note=f"{why}The best of many looks good by luck alone."),
         replace(through, marks=[mark], title="all other parameters as chosen"),
+    )
+
+
+def _planes_by_regime(planes: Sequence[Plane], searched: Surface | None) -> tuple[Plane, ...]:
+    """The expectancy per regime over the parameters of the first plane, its median over all others."""
+    request = searched.extras.request if searched and searched.extras else None
+    if searched is None or request is None or not request.n_regimes or not planes:
+        return ()
+    first, axes = planes[0], list(searched.axes)
+    x, y = (
+        next(n for n in axes if _with_unit(searched, n) == label) for label in (first.x_label, first.y_label)
+    )
+    return tuple(
+        replace(
+            first,
+            z=searched.plane("expectancy", x, y, "median", regime),
+            metric="expectancy",
+            title=f"decided in {name}, median over all other parameters",
+            marks=(),
+            note="Described, not tested: no cell was chosen by it.",
+        )
+        for regime, name in enumerate(request.regime_names)
     )
 
 

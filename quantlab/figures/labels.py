@@ -70,6 +70,7 @@ _STYLES: dict[str, MetricStyle] = {
     "var_95": MetricStyle("VaR 95 (daily)", "percent"),
     "cvar_95": MetricStyle("CVaR 95 (daily)", "percent"),
     "break_even_cost_bps": MetricStyle("break-even cost (bps)", "bps", 0.0),
+    "share_of_time": MetricStyle("share of time", "percent"),
     "timing_t": MetricStyle("timing alpha t", "ratio", 0.0),
     "score": MetricStyle("plateau score", "ratio", 0.0),
 }

@@ -69,7 +69,7 @@ def heatmap_svg(
         f'height="{_n(height)}" role="img" font-family="{escape(FONT)}" font-size="12" fill="{INK}">',
         f"<title>{escape(name)}</title>",
         f'<rect width="{width}" height="{_n(height)}" fill="{PAPER}"/>',
-        _text(left, 28, name, size=15, weight=600),
+        svg_text(left, 28, name, size=15, weight=600),
         *_cells(plane, metric, scale, box),
         *_axes(x_texts, y_texts, x_label, y_label, box),
         *_marks(locate_marks(marks, x, y), plane.shape[0], box),
@@ -96,7 +96,7 @@ def _cells(plane: np.ndarray, metric: str, scale: ColourScale, box: tuple[float,
         if written and np.isfinite(value):
             fill = PAPER if _is_dark(colour) else INK
             parts.append(
-                _text(px + w / 2, py + h / 2 + 4, metric_text(metric, value), anchor="middle", fill=fill)
+                svg_text(px + w / 2, py + h / 2 + 4, metric_text(metric, value), anchor="middle", fill=fill)
             )
     return parts
 
@@ -109,17 +109,17 @@ def _axes(
     step_x = max(1, int(np.ceil((max(map(len, x_texts)) + 1.5) * _CHAR / w)))
     step_y = max(1, int(np.ceil(15 / h)))
     parts = [
-        _text(left + (i + 0.5) * w, bottom + 17, text, anchor="middle")
+        svg_text(left + (i + 0.5) * w, bottom + 17, text, anchor="middle")
         for i, text in enumerate(x_texts)
         if i % step_x == 0
     ]
     parts += [
-        _text(left - 7, bottom - (i + 0.5) * h + 4, text, anchor="end")
+        svg_text(left - 7, bottom - (i + 0.5) * h + 4, text, anchor="end")
         for i, text in enumerate(y_texts)
         if i % step_y == 0
     ]
     middle = (top + bottom) / 2
-    parts.append(_text((left + right) / 2, bottom + 38, x_label, anchor="middle", size=13))
+    parts.append(svg_text((left + right) / 2, bottom + 38, x_label, anchor="middle", size=13))
     parts.append(
         f'<text x="18" y="{_n(middle)}" text-anchor="middle" font-size="13" '
         f'transform="rotate(-90 18 {_n(middle)})">{escape(y_label)}</text>'
@@ -143,7 +143,7 @@ def _marks(places: dict[tuple[int, int], str], rows: int, box: tuple[float, ...]
             f'<rect x="{_n(px + w / 2 - wide / 2)}" y="{_n(edge - 8)}" width="{_n(wide)}" height="15" rx="2" '
             f'fill="{INK}"/>'
         )
-        parts.append(_text(px + w / 2, edge + 3, label, anchor="middle", size=10, fill=PAPER))
+        parts.append(svg_text(px + w / 2, edge + 3, label, anchor="middle", size=10, fill=PAPER))
     return parts
 
 
@@ -157,7 +157,7 @@ def _colour_bar(scale: ColourScale, metric: str, x: float, y: float, height: flo
     parts = [
         f'<defs><linearGradient id="{name}" x1="0" y1="0" x2="0" y2="1">{stops}</linearGradient></defs>',
         f'<rect x="{_n(x)}" y="{_n(y)}" width="12" height="{_n(height)}" fill="url(#{name})"/>',
-        _text(x, y - 10, metric_style(metric).label, fill=MUTED),
+        svg_text(x, y - 10, metric_style(metric).label, fill=MUTED),
     ]
     for k, value in enumerate(np.linspace(scale.high, scale.low, 5)):
         text = metric_text(metric, value)
@@ -165,17 +165,17 @@ def _colour_bar(scale: ColourScale, metric: str, x: float, y: float, height: flo
             text = f"≥ {text}"
         if k == 4 and scale.clipped_low:
             text = f"≤ {text}"
-        parts.append(_text(x + 18, y + height * k / 4 + 4, text))
+        parts.append(svg_text(x + 18, y + height * k / 4 + 4, text))
     return parts
 
 
 def _legend_undefined(x: float, y: float) -> str:
-    return f'<rect x="{_n(x)}" y="{_n(y - 10)}" width="12" height="12" fill="{UNDEFINED}"/>' + _text(
+    return f'<rect x="{_n(x)}" y="{_n(y - 10)}" width="12" height="12" fill="{UNDEFINED}"/>' + svg_text(
         x + 18, y, "undefined", fill=MUTED
     )
 
 
-def _text(
+def svg_text(
     x: float,
     y: float,
     text: str,
@@ -185,6 +185,7 @@ def _text(
     weight: int = 400,
     fill: str = INK,
 ) -> str:
+    """One line of text as an SVG element."""
     return (
         f'<text x="{_n(x)}" y="{_n(y)}" text-anchor="{anchor}" font-size="{size}" font-weight="{weight}" '
         f'fill="{fill}">{escape(text)}</text>'

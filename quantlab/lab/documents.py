@@ -42,6 +42,7 @@ class Judged:
     method: str
     seed: int | None
     created_at: str
+    searched: Surface  # with what else was asked of the sweep
 
 
 def draft(origin: Judged, verdict: Verdict) -> dict[str, Any]:

@@ -250,21 +250,21 @@ class Lab:
         progress : bool
         """
         surface = searched.surface if isinstance(searched, Study) else searched
-        surface = plain_surface(surface)
+        whole, surface = surface, plain_surface(surface)
         candles, gate = candles or self._known(surface.identity), gate or Gate()
         again = (lambda part: searched.again(part).surface) if isinstance(searched, Study) else None
         key = verdict_key(surface, gate)
         method, seed = (searched.sampler, searched.seed) if isinstance(searched, Study) else ("grid", None)
         try:
             kept = self.store.get_verdict(key)
-            self._judged[surface.key] = Judged(surface, candles, method, seed, kept["created_at"])
+            self._judged[surface.key] = Judged(surface, candles, method, seed, kept["created_at"], whole)
             return Verdict.from_json(kept["verdict"])
         except NotStoredError:
             pass
         late = count_outside(self.store, surface, method)
         place = standing(self.store, surface.identity, self._searches.get(surface.key, surface.key), late)
         verdict = validate(surface, candles, gate=gate, search=again, standing=place, progress=progress)
-        judged = self._judged[surface.key] = Judged(surface, candles, method, seed, _now())
+        judged = self._judged[surface.key] = Judged(surface, candles, method, seed, _now(), whole)
         put_document(self.store, self._document(verdict))
         document = {"verdict": verdict.to_json(), "created_at": judged.created_at}
         self.store.put_verdict(key, surface.key, document)
@@ -333,7 +333,8 @@ class Lab:
         for verdict in verdicts:
             judged = self._origin(verdict)
             run = self.run(judged.surface, verdict.cell)
-            sections.append(section(verdict, judged.surface, judged.candles, run, commands=commands))
+            about = judged.surface, judged.candles, run
+            sections.append(section(verdict, *about, searched=judged.searched, commands=commands))
         name = f"{verdicts[0].strategy}-{verdicts[0].surface_key[:12]}.html"
         return write(ReportData(tuple(sections)), Path(path or self.settings.home / "reports" / name))
 

@@ -22,7 +22,7 @@ DURATION_BARS = {"1m": 5_000, "5m": 2_000, "15m": 1_000, "1h": 500, "4h": 200, "
 """Expected duration of a regime by timeframe: from half a week of minutes to two months of days."""
 
 _DRIFT = {"bull": 1.8, "bear": -1.8, "sideways": 0.0, "volatile": 0.0}
-_SPREAD = {"bull": 0.9, "bear": 1.3, "sideways": 0.7, "volatile": 2.0}
+_SPREAD = {"bull": 1.1, "bear": 1.1, "sideways": 0.7, "volatile": 2.0}
 _TOWARD = {
     "bull": (0.0, 1.0, 0.0),
     "bear": (0.0, -1.0, 0.0),
@@ -118,7 +118,8 @@ def fixed(duration_bars: int = DURATION_BARS["1h"], states: Sequence[str] = REGI
     """A detector that was fitted on nothing.
 
     A bull drifts up so far that its expected duration amounts to 1.8 standard deviations, a bear drifts down
-    as far at a higher volatility; sideways is quiet, volatile is wild and goes nowhere.
+    as far; sideways is quiet, volatile is wild and goes nowhere. Bull and bear have one volatility, so that
+    the drift alone tells them apart.
 
     Raises
     ------

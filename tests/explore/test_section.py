@@ -10,6 +10,7 @@ from quantlab.errors import InputError
 from quantlab.explore.report import ReportData, render
 from quantlab.explore.section import _close_up, section
 from quantlab.market.sample import sample_candles
+from quantlab.regimes import REGIMES, detect
 from quantlab.strategies import get
 from quantlab.validation.gate import Gate, validate
 
@@ -113,3 +114,23 @@ def test_refuses_another_run_or_other_candles(cross):
         section(verdict, surface, candles[:-1], run)
     with pytest.raises(InputError, match="the run's parameters"):
         section(verdict, surface, candles, replace(run, params={"fast": 1}))
+
+
+def test_the_figures_by_regime_are_shown_and_so_are_planes_of_a_sweep_with_regimes(cross):
+    verdict, surface, candles, run = cross
+    plain = section(*cross)
+    assert plain.regimes.keys() == set(REGIMES)
+    known = detect(candles).label[run.closed["decision_bar"]]
+    assert [figures["trades"] for figures in plain.regimes.values()] == [
+        int((known == place).sum()) for place in range(4)
+    ]
+    searched = sweep("sma_cross", candles, surface.cells, regimes=detect(candles), progress=False)
+    made = section(*cross, searched=searched)
+    by = made.planes[len(plain.planes) :]
+    assert [plane.title.split(",")[0] for plane in by] == [f"decided in {name}" for name in REGIMES]
+    x, y = (plain.planes[0].x_label.split(" ")[0], plain.planes[0].y_label.split(" ")[0])
+    np.testing.assert_array_equal(by[2].z, searched.plane("expectancy", x, y, "median", "sideways"))
+    page = render(ReportData((made,)))
+    assert "By regime" in page
+    assert "decided in volatile" in page
+    assert verdict.approved == made.approved

@@ -32,7 +32,7 @@ def markets(draw):
 
 
 @given(markets(), st.floats(0.05, 1.0), st.sampled_from(["fixed", "three", "fitted", "refitted"]))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 def test_the_regimes_of_a_prefix_are_the_prefix_of_the_regimes(candles, share, how):
     options = {
         "fixed": {"duration_bars": 30},
@@ -55,7 +55,7 @@ def test_no_future_reaches_back(future):
 
 
 @given(markets())
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 def test_every_bar_has_a_distribution(candles):
     found = detect(candles, duration_bars=30)
     assert found.probability.shape == (len(candles), 4)

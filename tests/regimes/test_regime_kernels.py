@@ -24,14 +24,14 @@ def closes(draw):
 
 
 @given(closes(), st.sampled_from([(0.9, 5, 3), (0.999, 12, 2), (0.5, 2, 2)]))
-@settings(max_examples=80, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 def test_what_is_observed(close, how):
     found, expected = observe(close, *how), naive.observe(close, *how)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
 @given(st.lists(st.sampled_from([0.5, 1.0, 1.0, 2.0, 3.5, np.nan]), min_size=1, max_size=60))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 def test_shares_so_far(values):
     values = np.array(values)
     ranks = np.full(len(values), -1)
@@ -41,7 +41,7 @@ def test_shares_so_far(values):
 
 
 @given(closes(), st.sampled_from([REGIMES, REGIMES[:3], REGIMES[2:]]), st.integers(20, 60))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 def test_the_filter_and_its_mixture(close, states, duration):
     model = fixed(duration, states)
     seen = observe(close, model.decay, model.window, model.vol_window)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from quantlab.backtest.metric_kernels import break_even, cost_near_zero, tail, tail_of_gains
+from quantlab.backtest.metric_kernels import break_even, cost_near_zero, losses_needed, tail, tail_of_gains
 from quantlab.backtest.path_kernels import deepest
 from quantlab.backtest.record import (
     A2,
@@ -58,11 +58,15 @@ from quantlab.backtest.record import (
     WINS,
     WON,
     WON_RETURN,
+    WORST,
     A,
     H,
     M,
 )
 from quantlab.jit import inlined, inner
+
+_ROOMY = 0.9
+"""A cell's tail begins so far from zero, next to the last cell's: less keeps more losses, more misses some."""
 
 
 @inner
@@ -149,73 +153,79 @@ def _drawdown(adjusted, f, cold, g, taken):
 
 
 @inlined
-def _ends(over, day, value, top, under, longest):
-    """Carry the peak of the daily marks and the time below it over the end of a day, if it is `over`."""
-    below = value < top
-    lasted = day - under if under >= 0 else 0
-    began = day if under < 0 else under
-    longest = max(longest, lasted if over and not below else 0)
-    under = (began if below else -1) if over else under
-    top = value if over and not below else top
-    return top, under, longest
+def _ends(day, value, top, under, longest):
+    """Carry the peak of the daily marks, and since when they lie below it, over the end of a day."""
+    if value < top:
+        return top, day if under < 0 else under, longest
+    return value, -1, max(longest, day - under) if under >= 0 else longest
 
 
 @inlined
-def _day_by_day(f, g, marks, falls, taken, losses, n):
-    """Moments of the daily returns but for those inside trades, all losses, and the time under water.
+def _add_day(change, limit, moments, losses, counts):
+    """Add a daily return to the moments; keep it where it is a loss below `limit`."""
+    total, squares, below = moments
+    lost, kept, gains = counts
+    fell = min(change, 0.0)
+    losses[kept] = change
+    counts = lost + (1 if change < 0.0 else 0), kept + (1 if change < limit else 0), gains + (change > 0.0)
+    return (total + change, squares + change * change, below + fell * fell), counts
 
-    What is left of a day is kept as a factor until the day is over: two trades may share it. Choices are
-    written as arithmetic: no processor could predict them.
+
+@inner
+def _day_by_day(f, g, marks, falls, taken, losses, limit, n):
+    """Moments of the daily returns but for those inside trades, the lowest losses, and the time under water.
+
+    What is left of a day is kept as a factor until the day is over: two trades may share it.
+
+    Parameters
+    ----------
+    losses : float array
+        Receives the losses below `limit`, in time order.
+    limit : float
+        Not above zero.
+
+    Returns
+    -------
+    moments : tuple of float
+        Sum, sum of squares, sum of squared losses.
+    counts : tuple of int
+        Losses inside trades too, those kept, gains.
+    longest : int
+        Days.
     """
     equity, factor, day = 1.0, 1.0, -1
-    total, squares, below, lost, gains = 0.0, 0.0, 0.0, 0, 0
+    moments, counts = (0.0, 0.0, 0.0), (0, 0, 0)
     top, under, longest = 1.0, -1, 0
     for slot in taken:
-        days, first, fallen, fall0 = g[slot, MARKS], g[slot, DAY], g[slot, FALLS], g[slot, FALL0]
-        over, whole = first != day, days > 0
-        change = factor - 1.0 if over else 0.0
-        fell = min(change, 0.0)
-        total += change
-        squares += change * change
-        below += fell * fell
-        losses[lost] = change
-        lost += change < 0.0
-        gains += change > 0.0
-        top, under, longest = _ends(over, day, equity, top, under, longest)
-        factor = 1.0 if over else factor
-
-        change = factor * f[slot, FIRST] - 1.0 if whole else 0.0
-        fell = min(change, 0.0)
-        total += change
-        squares += change * change
-        below += fell * fell
-        losses[lost] = change
-        lost += change < 0.0
-        gains += change > 0.0
-        losses[lost], losses[lost + 1] = falls[fall0], falls[fall0 + 1]
-        for j in range(2, fallen):
-            losses[lost + j] = falls[fall0 + j]
-        lost += fallen
-        factor = f[slot, FINAL] * (1.0 if whole else factor)
-        if equity * f[slot, DAYMAX] >= top:
-            mark0 = g[slot, MARK0]
-            for j in range(days):
-                value = equity * marks[mark0 + j]
-                top, under, longest = _ends(True, first + j, value, top, under, longest)
+        days, first = np.int64(g[slot, MARKS]), np.int64(g[slot, DAY])
+        if first != day:
+            moments, counts = _add_day(factor - 1.0, limit, moments, losses, counts)
+            if under < 0 or equity >= top:
+                top, under, longest = _ends(day, equity, top, under, longest)
+            factor = 1.0
+        if days == 0:
+            factor *= f[slot, FINAL]
         else:
-            under = first if whole and under < 0 else under
+            moments, counts = _add_day(factor * f[slot, FIRST] - 1.0, limit, moments, losses, counts)
+            lost, kept, gains = counts
+            if f[slot, WORST] < limit:
+                for j in range(g[slot, FALL0], g[slot, FALL0] + g[slot, FALLS]):
+                    losses[kept] = falls[j]
+                    kept += falls[j] < limit
+            counts = lost + np.int64(g[slot, FALLS]), kept, gains
+            factor = f[slot, FINAL]
+            if equity * f[slot, DAYMAX] >= top:
+                mark0 = g[slot, MARK0]
+                for j in range(days):
+                    top, under, longest = _ends(first + j, equity * marks[mark0 + j], top, under, longest)
+            elif under < 0:
+                under = first
         day = first + days
         equity *= f[slot, M]
-    change = factor - 1.0
-    fell = min(change, 0.0)
-    total += change
-    squares += change * change
-    below += fell * fell
-    losses[lost] = change
-    lost += change < 0.0
-    gains += change > 0.0
-    top, under, longest = _ends(day >= 0, day, equity, top, under, longest)
-    return total, squares, below, lost, gains, max(longest, n - under if under >= 0 else 0)
+    moments, counts = _add_day(factor - 1.0, limit, moments, losses, counts)
+    if day >= 0:
+        top, under, longest = _ends(day, equity, top, under, longest)
+    return moments, counts, max(longest, n - under if under >= 0 else 0)
 
 
 @inner
@@ -231,9 +241,10 @@ def compose(span, rules, adjusted, memo, taken, work, out):
     _add_up(f, taken, sums)
     equity, fees, won, forgone, logs = _money(f, taken)
     drawdown = _drawdown(adjusted, f, memo.cold, g, taken)
-    total, squares, below, lost, gains, longest = _day_by_day(
-        f, g, memo.marks, memo.falls, taken, work.losses, n
-    )
+    days = f, g, memo.marks, memo.falls, taken, work.losses
+    (total, squares, below), (lost, kept, gains), longest = _day_by_day(*days, work.guess[0], n)
+    if kept < losses_needed(lost, n):
+        _, (lost, kept, gains), _ = _day_by_day(*days, 0.0, n)
     mean = (total + sums[SUM]) / n
     spread = math.sqrt(max(squares + sums[SQUARES] - mean * mean * n, 0.0) / (n - 1)) if n > 1 else 0.0
     below += sums[BELOW]
@@ -252,7 +263,8 @@ def compose(span, rules, adjusted, memo, taken, work, out):
     out[12] = sums[WON_RETURN] / sums[WINS] if sums[WINS] > 0.0 else np.nan
     out[13] = sums[LOST_RETURN] / sums[LOSSES] if sums[LOSSES] > 0.0 else np.nan
     out[14], out[15], out[16] = sums[HELD] / span.bars, sums[NOTIONAL] / span.years, fees
-    out[17], out[18], settled = tail(work.losses, lost, gains + int(sums[GAINS]), n)
+    out[17], out[18], settled = tail(work.losses, kept, lost, gains + int(sums[GAINS]), n, work.scratch)
+    work.guess[0] = -_ROOMY * out[17] if out[17] > 0.0 else 0.0
     if not settled:
         daily_returns(memo, taken, work.returns)
         out[17], out[18] = tail_of_gains(work.returns)

@@ -86,7 +86,8 @@ class Prepared:
         rows, days = self.entries.rows, self.span.days
         trades = max(1, int(np.diff(rows.start)[pair_row[first:last]].max(initial=0)))
         slots = [rows.bar.size if v < len(self.rules) else 0 for v in range(3)]
-        memos = tuple(record.new_memo(size, days, trades) for size in slots)
+        alone = self.rules[0, record.ON_OPPOSITE] == record.IGNORE
+        memos = tuple(record.new_memo(size, days, trades, alone) for size in slots)
         shared = (self.market, self.rules, rows, self.exits, self.extra, self.span)
         where, work = (pair_row, pair_exit, first, last), record.new_work(days, trades)
         kernels.run_pairs(*shared, where, memos, work, out, done, cancel)

@@ -1,7 +1,7 @@
 """Numba kernels of the sweep: list the trades of every cell, each trade simulated once, and measure them.
 
 A trade depends on its decision, on its exit rule and, where opposite decisions end it, on the next of
-these; on nothing else a cell does. It is therefore kept in a memo and read by every cell that takes it.
+these; on nothing else a cell does. It is therefore kept in a memo and read by the cells that take it.
 """
 
 from __future__ import annotations
@@ -13,22 +13,27 @@ from quantlab.backtest.extra_kernels import REGIME_FIGURES, block_sums, regime_f
 from quantlab.backtest.record import (
     AT_CLOSE,
     BARS,
+    BORN,
     BREAK_EVEN_AT,
     ENTRY_BAR,
     EXIT_BAR,
+    FALLS_USED,
     FRACTION_AT,
     HOLD_AT,
     IGNORE,
     LONG_AT,
+    MARKS_USED,
     MAY_LONG,
     MAY_SHORT,
     NEXT,
+    OLDEST,
     ON_OPPOSITE,
     OPEN,
     PART_BAR,
     PART_UNITS,
     PARTIAL_AT,
     REASON,
+    RECORDS,
     REVERSE,
     REVERSES,
     SHORT_AT,
@@ -75,10 +80,10 @@ def _next_opposite(bar, sides, entries, k, stop, n):
 
 
 @inlined
-def _next_decision(bar, first_at, rules, f, g, u):
-    """`NEXT` of a record: none follows a ruin or a position that is still open."""
+def _next_decision(bar, first_at, rules, f, g, d, u):
+    """`NEXT` of decision `d`, record in slot `u`: none follows a ruin or a position that is still open."""
     if g[u, EXIT_BAR] < 0:
-        return -1 - (u + 1)
+        return -1 - (d + 1)
     if g[u, REASON] == OPEN or not f[u, M] > 0.0:
         return bar.size
     reverses = rules[ON_OPPOSITE] == REVERSE and g[u, REVERSES] != 0
@@ -103,17 +108,19 @@ def walk(market, rules, rows, exits, r, x, memo, taken):
     points, low, high, adjusted = market.points, market.low, market.high, market.adjusted
     blocks, great, daily, inside = market.blocks, market.great, market.daily, market.inside
     f, cold, g, key = memo.f, memo.cold, memo.g, memo.key
-    marks, falls, used = memo.marks, memo.falls, memo.used
+    marks, falls, used, room, slots = memo.marks, memo.falls, memo.used, memo.room[1], len(memo.f)
     bar, sides, first_at, entries = rows.bar, rows.side, rows.first_at, rows.entries
     constant, row, matrix, leave = exits.constant, exits.row, exits.matrix, exits.leave
     n, alone = adjusted.size, rules[ON_OPPOSITE] == IGNORE
     k, stop, trades = rows.start[r], rows.start[r + 1], 0
     while k < stop:
-        u = entries[k]
+        d = entries[k]
         opposite_at = n if alone else _next_opposite(bar, sides, entries, k, stop, n)
-        tag = x * (n + 1) + opposite_at
-        if key[u, TAG] != tag:
-            t, side = bar[u], sides[u]
+        tag, born = x * (n + 1) + opposite_at, key[d, BORN]
+        if key[d, TAG] != tag or born < used[OLDEST] or used[RECORDS] - born > room:
+            born, t, side = used[RECORDS], bar[d], sides[d]
+            used[RECORDS] += 1
+            u = born % slots
             g[u, EXIT_BAR] = -1
             if rules[MAY_LONG if side > 0 else MAY_SHORT] != 0.0:
                 leaving = row[x, LONG_AT if side > 0 else SHORT_AT]
@@ -129,10 +136,11 @@ def walk(market, rules, rows, exits, r, x, memo, taken):
                     target_at, trail, even, partial, constant[x, FRACTION_AT], hold, exit_at, opposite_at,
                     f, cold, g, u, marks, falls, used,
                 )  # fmt: skip
-            key[u, TAG], key[u, NEXT] = tag, _next_decision(bar, first_at, rules, f, g, u)
-        following = key[u, NEXT]
+            key[d, TAG], key[d, BORN] = tag, born
+            key[d, NEXT] = _next_decision(bar, first_at, rules, f, g, d, u)
+        following = key[d, NEXT]
         if following >= 0:
-            taken[trades] = u
+            taken[trades] = born % slots
             trades += 1
         else:
             following = -1 - following
@@ -165,16 +173,15 @@ def run_pairs(market, rules, rows, exits, extra, span, where, memos, work, out, 
     """
     pair_row, pair_exit, first, last = where
     n_regimes, n_blocks, views = extra.regimes, extra.day_edges.size - 1, rules.shape[0]
-    current = -1
     for i in range(first, last):
         if cancel[0] != 0:
             return
         x, unsure, trades = pair_exit[i], True, 0
         for v in range(views):
             memo = memos[v]
-            if x != current or memo.used[0] > memo.room[0]:
-                memo.key[:] = -1
-                memo.used[:] = 0
+            if memo.used[MARKS_USED] > memo.room[0]:
+                memo.used[MARKS_USED], memo.used[FALLS_USED] = 0, 0
+                memo.used[OLDEST] = memo.used[RECORDS]
             if not unsure:
                 for m in range(N_METRICS):
                     out[i, N_METRICS * v + m] = out[i, m]
@@ -194,7 +201,6 @@ def run_pairs(market, rules, rows, exits, extra, span, where, memos, work, out, 
                 regime_figures(span.bars, extra.regime, n_regimes, memo, taken, more)
             if n_blocks > 0:
                 block_sums(extra, rules[v], memo, taken, work.returns, more[REGIME_FIGURES * n_regimes :])
-        current = x
         done[0] += 1
         done[1] = trades
 

@@ -58,16 +58,25 @@ def tail_of_gains(returns):
     return 0.0 - quantile, 0.0 - total / count
 
 
+@inlined
+def losses_needed(lost, days):
+    """How many of the `lost` lowest returns `tail` has to know."""
+    return min(int(0.05 * (days - 1)) + 2, lost)
+
+
 @inner
-def tail(losses, lost, gains, days):
+def tail(losses, kept, lost, gains, days, scratch):
     """Value at risk and conditional value at risk of daily returns, level 5 %, where they are no gains.
 
     Parameters
     ----------
     losses : float array
-        The `lost` negative returns; reordered in place.
+        The `kept` lowest of the `lost` negative returns, at least `losses_needed`, in any order: the same
+        order gives the same bits, however many are kept.
     gains, days : int
         Number of positive returns, and of all days; the others returned exactly zero.
+    scratch : float array
+        Room for as many.
 
     Returns
     -------
@@ -79,10 +88,12 @@ def tail(losses, lost, gains, days):
     k = int(place)
     share = place - k
     if k + 1 < lost:
-        _select(losses, k, lost)
-        low, high = losses[k], 0.0
-        for i in range(k + 1, lost):
-            high = min(high, losses[i])
+        for i in range(kept):
+            scratch[i] = losses[i]
+        _select(scratch, k, kept)
+        low, high = scratch[k], 0.0
+        for i in range(k + 1, kept):
+            high = min(high, scratch[i])
     elif k + 1 < days - gains:
         low, high = 0.0, 0.0
         if k + 1 == lost:
@@ -93,7 +104,7 @@ def tail(losses, lost, gains, days):
         return 0.0, 0.0, False
     quantile = low + (high - low) * share if share < 0.5 else high - (high - low) * (1.0 - share)
     total, count = 0.0, 0
-    for i in range(lost):
+    for i in range(kept):
         if losses[i] <= quantile:
             total += losses[i]
             count += 1

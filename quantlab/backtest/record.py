@@ -42,13 +42,13 @@ times bars; notional of all fills; sum, sum of squares and sum of squared losses
 the powers of gamma (see `metric_kernels.cost_near_zero`), 1 for the trade, 1 if it won, 1 if it won before
 costs, 1 if it lost; number of gains among the inner daily returns."""
 
-M, MAX, MIN, DRAWDOWN, FEES, WON, FORGONE, FREE, FIRST, FINAL, DAYMAX = range(SUMS, 31)
+M, MAX, MIN, DRAWDOWN, FEES, WON, FORGONE, FREE, FIRST, FINAL, DAYMAX, WORST = range(SUMS, 32)
 FLOATS = 32
 """The other floats: multiplier at the exit; greatest and least mark at a close before it and the deepest
 drawdown among these (NaN: not looked for yet); fees; what a closed trade won or lost; its multiplier at no
 cost, NaN if there is none and 1 while it is open; mark at the end of the first day; multiplier at the exit
-over the mark of the day before; greatest daily mark. Without a daily mark the first two are the multiplier
-and the last is -inf."""
+over the mark of the day before; greatest daily mark; worst of the inner daily returns, 0 if none lost.
+Without a daily mark the two after `FREE` are the multiplier and `DAYMAX` is -inf."""
 
 A, H, A2, H2, STOP_REL, ENTRY, EXIT, UNITS, SIZE, PART_PRICE, PART_UNITS, GROSS = range(12)
 """Colder floats: the mark at the close of bar t is ``A + H * adjusted[t]``, from the partial target on
@@ -63,12 +63,18 @@ its inner daily returns; day of the entry; whether another fill assumption may e
 bar; side; whether the opposite decision that ended it may open the other side at once; bar of the partial
 target (-1: none)."""
 
-ROOM = 1 << 18
+ROOM, NEAR_ROOM = 1 << 18, 1 << 15
 """Daily marks kept for reuse; beyond it a memo starts afresh, which bounds the memory of a thread."""
 
-TAG, NEXT = range(2)
-"""What a record was simulated under (-1: nothing), and the place in the union of decisions from which the
-next may be taken; where the trade could not be entered, -1 less that place."""
+NEAR_RECORDS = 1 << 10
+"""Records that a processor's own cache holds."""
+
+TAG, NEXT, BORN = range(3)
+"""What the latest trade of a decision was simulated under; the place in the union of decisions from which
+the next may be taken, -1 less that place where the trade could not be entered; the number of its record."""
+
+MARKS_USED, FALLS_USED, RECORDS, OLDEST = range(4)
+"""Places in `Memo.used`."""
 
 (TAKER, MAKER, SLIPPAGE, FUNDING, FRACTION, RISK, LEVERAGE, ASSUMPTION, ON_OPPOSITE, MAY_LONG, MAY_SHORT,
  AT_CLOSE) = range(12)  # fmt: skip
@@ -107,18 +113,20 @@ class Market(NamedTuple):
 
 
 class Memo(NamedTuple):
-    """Records of simulated trades, by decision.
+    """Records of simulated trades: record i lies in slot ``i % slots`` until that is needed again.
 
     Attributes
     ----------
     f : float array (slots, 32)
     cold : float array (slots, 12)
     g : int32 array (slots, 14)
-    key : int64 array (slots, 2)
+    key : int64 array (decisions, 3)
     marks, falls : float arrays
         Daily marks and losing daily returns of all trades.
-    used, room : int64 arrays (2,)
-        How much of each is taken, and beyond what to start afresh.
+    used : int64 array (4,)
+        How much of both is taken; records made, and the first of these that is still there.
+    room : int64 array (2,)
+        Daily marks beyond which to start afresh; the most records that may be made while one is in use.
     """
 
     f: np.ndarray
@@ -131,26 +139,38 @@ class Memo(NamedTuple):
     room: np.ndarray
 
 
-def new_memo(slots: int, days: int, trades: int) -> Memo:
-    """An empty memo of `slots` decisions, over so many days, where a cell takes at most so many trades."""
-    room = ROOM + days + trades
+def new_memo(decisions: int, days: int, trades: int, alone: bool) -> Memo:
+    """An empty memo, over so many days, where a cell takes at most so many trades.
+
+    A trade that is `alone` is the same for all cells under one exit rule, so it is worth keeping. Where the
+    next opposite decision ends it, the cells that share it are mostly next to each other: few records that
+    stay near are faster than many.
+    """
+    near = min(decisions, max(NEAR_RECORDS, 4 * trades))
+    slots, most = trades + (decisions if alone else near), ROOM if alone else NEAR_ROOM
+    room = most + days + trades
     return Memo(
         np.empty((slots, FLOATS)),
         np.empty((slots, 12)),
         np.empty((slots, 14), np.int32),
-        np.full((slots, 2), -1),
+        np.full((decisions, 3), -1),
         np.empty(room),
         np.empty(room + 2),
-        np.zeros(2, np.int64),
-        np.full(2, ROOM),
+        np.zeros(4, np.int64),
+        np.array([most, slots - trades]),
     )
 
 
 class Work(NamedTuple):
-    """Arrays that one thread works in: losses and returns by day; sums; slot, ratio and stop by trade."""
+    """Arrays that one thread works in: losses, scratch and returns by day; sums; slot, ratio, stop by trade.
+
+    `guess` is about where the tail of a cell like the last one begins: it saves work and changes no result.
+    """
 
     losses: np.ndarray
+    scratch: np.ndarray
     returns: np.ndarray
+    guess: np.ndarray
     sums: np.ndarray
     taken: np.ndarray
     ratio: np.ndarray
@@ -160,7 +180,8 @@ class Work(NamedTuple):
 def new_work(days: int, trades: int) -> Work:
     """Arrays to work in, over so many days, where a cell takes at most so many trades."""
     taken = np.empty(trades, np.uint64)
-    return Work(np.empty(days + 3), np.empty(days), np.empty(SUMS), taken, np.empty(trades), np.empty(trades))
+    by_day = np.empty(days + 3), np.empty(days + 3), np.empty(days), np.zeros(1)
+    return Work(*by_day, np.empty(SUMS), taken, np.empty(trades), np.empty(trades))
 
 
 class Exits(NamedTuple):

@@ -82,6 +82,7 @@ from quantlab.backtest.record import (
     WINS,
     WON,
     WON_RETURN,
+    WORST,
     A,
     H,
     M,
@@ -248,7 +249,7 @@ def _write_days(points, daily, e, b, part_bar, a, h, a2, h2, m, f, g, slot, mark
         marks[mark0 + j] = a + h * daily[day + j]
     for j in range(changed, days):
         marks[mark0 + j] = a2 + h2 * daily[day + j]
-    total, squares, below, fell, gains, top = 0.0, 0.0, 0.0, fall0, 0.0, -np.inf
+    total, squares, below, fell, gains, top, worst = 0.0, 0.0, 0.0, fall0, 0.0, -np.inf, 0.0
     f[slot, FIRST], f[slot, FINAL] = m, m
     if days > 0:
         before = top = marks[mark0]
@@ -262,6 +263,7 @@ def _write_days(points, daily, e, b, part_bar, a, h, a2, h2, m, f, g, slot, mark
                 below += change * change
                 falls[fell] = change
                 fell += 1
+                worst = min(worst, change)
             elif change > 0.0:
                 gains += 1.0
             top = max(top, mark)
@@ -271,7 +273,7 @@ def _write_days(points, daily, e, b, part_bar, a, h, a2, h2, m, f, g, slot, mark
     g[slot, DAY], g[slot, MARK0], g[slot, MARKS] = day, mark0, days
     g[slot, FALL0], g[slot, FALLS] = fall0, fell - fall0
     f[slot, SUM], f[slot, SQUARES], f[slot, BELOW], f[slot, GAINS] = total, squares, below, gains
-    f[slot, DAYMAX] = top
+    f[slot, DAYMAX], f[slot, WORST] = top, worst
 
 
 @inner

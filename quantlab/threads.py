@@ -60,6 +60,21 @@ def share(call: Callable[[int, int], None], total: int, size: int) -> None:
                 future.result()
 
 
+def beside(call: Callable[[], T]) -> Callable[[], T]:
+    """Begin `call` on a helper, if one is free and may be used; what is returned waits for its result.
+
+    Parameters
+    ----------
+    call : callable
+        Calls `share` and `beside` no further. It runs on this thread when its result is asked for, if no
+        helper has begun it.
+    """
+    if (_MOST.get() or PROCESSORS) == 1:
+        return call
+    future = _team().submit(call)
+    return lambda: call() if future.cancel() else future.result()
+
+
 def aside(
     call: Callable[[], T],
     stop: Callable[[], None] = lambda: None,

@@ -66,7 +66,7 @@ from quantlab.backtest.record import (
 from quantlab.jit import inlined, inner
 
 _ROOMY = 0.9
-"""A cell's tail begins so far from zero, next to the last cell's: less keeps more losses, more misses some."""
+"""Where a cell looks for its tail, over the last cell's: less keeps more losses, more may miss some."""
 
 
 @inner

@@ -66,11 +66,15 @@ def market_returns(open_: np.ndarray, close: np.ndarray, timestamps: np.ndarray)
     known = np.flatnonzero(~np.isnan(close))
     if not known.size:
         return np.zeros(last_bars(timestamps).size)
-    carried = np.where(np.isnan(close), 0.0, close)[_last_known(close)]
-    carried[: known[0]] = open_[known[0]]
-    marks = carried[last_bars(timestamps)]
-    before = np.concatenate(([open_[known[0]]], marks[:-1]))
-    return marks / before - 1.0
+    return returns_of(close[_last_known(close)][last_bars(timestamps)], open_[known[0]])
+
+
+def returns_of(marks: np.ndarray, first: float) -> np.ndarray:
+    """Market returns from the last known close of each day, NaN before there is any, and the first open."""
+    marks = np.where(np.isnan(marks), first, marks)
+    before = np.concatenate(([first], marks[:-1]))
+    returns = np.zeros(len(marks))
+    return np.divide(marks - before, before, out=returns, where=~np.isnan(before))
 
 
 def _last_known(values: np.ndarray) -> np.ndarray:

@@ -19,6 +19,7 @@ from quantlab.backtest.daily import (
     day_numbers,
     last_bars,
     market_returns,
+    returns_of,
 )
 from quantlab.backtest.execution import ASSUMPTIONS, AllIn, Execution, Risk
 from quantlab.backtest.exits import find_exits
@@ -30,6 +31,7 @@ from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy, find_strategy
 from quantlab.space import Cells
+from quantlab.threads import beside
 
 FUNDING_MS = 8 * 3_600_000
 _DECISIVE = (
@@ -111,18 +113,20 @@ def lay_out(candles: Candles, funding_8h: float, intrabar: Candles | None = None
     """The columns that the kernels read, with the extremes of their blocks."""
     n, timestamps, step = len(candles), candles.timestamps, candles.step_ms
     day = timestamps // DAY_MS - timestamps[0] // DAY_MS
-    points = np.zeros((n + 1, 16))
-    inside = np.empty((2, 0))
+    points, inside = np.empty((n + 1, 16)), np.empty((2, 0))
+    points[:, record.INSIDE_FROM] = 0.0
     if intrabar is not None:
         edges = np.append(timestamps, timestamps[-1] + step)
         points[:, record.INSIDE_FROM] = np.searchsorted(intrabar.timestamps, edges)
         inside = np.stack([intrabar.low, intrabar.high])
-    at_open = timestamps % FUNDING_MS == 0
-    settlements = (timestamps + step - 1) // FUNDING_MS - (timestamps - 1) // FUNDING_MS
+    at_open, due = np.zeros(n, bool), np.zeros(n, np.int64)
+    if funding_8h:
+        at_open = timestamps % FUNDING_MS == 0
+        due = (timestamps + step - 1) // FUNDING_MS - (timestamps - 1) // FUNDING_MS - at_open
     open_, high, low, close, missing = map(
         own, (candles.open, candles.high, candles.low, candles.close, candles.missing)
     )
-    daily, due = np.empty(int(day[-1]) + 1), settlements - at_open
+    daily = np.empty(int(day[-1]) + 1)
     path_kernels.lay_out(open_, high, low, close, missing, day, at_open, due, funding_8h, points, daily)
     adjusted, n_blocks = points[:n, record.ADJUSTED].copy(), -(-n // record.BLOCK)
     blocks, great = np.empty((4, n_blocks)), np.empty((4, -(-n_blocks // record.BLOCK)))
@@ -130,14 +134,17 @@ def lay_out(candles: Candles, funding_8h: float, intrabar: Candles | None = None
     return record.Market(points, low, high, adjusted, blocks, great, daily, inside)
 
 
-def span(candles: Candles, execution: Execution) -> record.Span:
-    """What annualises and normalises the metrics of these candles."""
+def span(candles: Candles, execution: Execution, market: record.Market) -> record.Span:
+    """What annualises and normalises the metrics of these candles, laid out as `market`."""
+    marks = market.points[last_bars(candles.timestamps), record.LAST]
+    known = int(market.points[0, record.KNOWN_FROM])
+    first = candles.open[known] if known < len(candles) else np.nan
     return record.Span(
         bars=len(candles),
-        days=len(day_numbers(candles.timestamps)),
+        days=len(marks),
         years=len(candles) * candles.step_ms / (execution.days_per_year * DAY_MS),
         days_per_year=float(execution.days_per_year),
-        market_mean=float(market_returns(candles.open, candles.close, candles.timestamps).mean()),
+        market_mean=float(returns_of(marks, first).mean()),
     )
 
 
@@ -175,6 +182,7 @@ def prepare(
 ) -> Prepared:
     """Evaluate the strategy on all cells at once and find its distinct entry rows and exit rules."""
     request = request or Request()
+    laid_out = beside(lambda: lay_out(candles, execution.costs.funding_8h, intrabar))
     signals = strategy.signals(candles, cells.params())
     if isinstance(execution.sizing, Risk) and signals.stop is None and signals.trail is None:
         raise InputError(f"Risk sizing needs a stop distance and {strategy.name} has no stop: use AllIn.")
@@ -182,10 +190,10 @@ def prepare(
     usable = ~candles.missing
     usable[: max(start, 0)] = False
     exits, exit_shape = find_exits(signals, n, k, delay)
-    views = (execution.assumption, *request.assumptions)
+    views, market = (execution.assumption, *request.assumptions), laid_out()
     return Prepared(
-        market=lay_out(candles, execution.costs.funding_8h, intrabar),
-        span=span(candles, execution),
+        market=market,
+        span=span(candles, execution, market),
         rules=np.stack([rules(execution, signals.on_opposite, view) for view in views]),
         entries=find_entries(signals, usable, cells.allowed, delay),
         exits=exits,

@@ -54,7 +54,8 @@ def find_exits(signals: Signals, n: int, k: int, delay: int) -> tuple[record.Exi
         own_row = np.arange(len(flat)).reshape(value.shape[:-1]) + sum(map(len, rows))
         row[:, column] = np.broadcast_to(own_row, shape).ravel()
         rows.append(_first_exits(flat, n, delay) if name in _LEAVES else later(flat, delay))
-    return record.Exits(constant, row, np.concatenate(matrix), np.concatenate(leave)), shape
+    one = matrix[1] if len(matrix) == 2 else np.concatenate(matrix)
+    return record.Exits(constant, row, one, np.concatenate(leave)), shape
 
 
 def _array(value: np.ndarray | AllOf | Clause) -> np.ndarray:
@@ -70,9 +71,10 @@ def _checked(name: str, value: np.ndarray) -> np.ndarray:
         if value.dtype != np.bool_:
             raise InputError(f"`{name}` must be boolean, got {value.dtype}: compare before returning.")
         return value
-    value = value.astype(np.float64)
-    if name != "max_holding":
-        return np.where(np.isfinite(value), value, np.nan)
-    if not (value >= 1).all():
-        raise InputError(f"`max_holding` must be at least 1 bar, got {value.min():g}.")
-    return value
+    if name == "max_holding":
+        if not (value >= 1).all():
+            raise InputError(f"`max_holding` must be at least 1 bar, got {value.min():g}.")
+        return value.astype(np.float64)
+    out = value.astype(np.float64, order="C")
+    np.copyto(out, np.nan, where=np.isinf(out))
+    return out

@@ -93,7 +93,9 @@ def plan(
 @cache
 def _slot_bytes() -> int:
     """Bytes in which a thread remembers the trade of one decision."""
-    return sum(b.nbytes - a.nbytes for a, b in zip(*(new_memo(n, 1, 1, alone=True) for n in (1, 2)), strict=True))
+    return sum(
+        b.nbytes - a.nbytes for a, b in zip(*(new_memo(n, 1, 1, alone=True) for n in (1, 2)), strict=True)
+    )
 
 
 def _shapes(strategy: Strategy, candles: Candles, cells: Cells) -> list[Shape]:

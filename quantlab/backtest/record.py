@@ -146,7 +146,7 @@ def new_memo(decisions: int, days: int, trades: int, alone: bool) -> Memo:
     next opposite decision ends it, the cells that share it are mostly next to each other: few records that
     stay near are faster than many.
     """
-    near = min(decisions, max(NEAR_RECORDS, 4 * trades))
+    near = min(decisions, max(NEAR_RECORDS, 2 * trades))
     slots, most = trades + (decisions if alone else near), ROOM if alone else NEAR_ROOM
     room = most + days + trades
     return Memo(

@@ -249,7 +249,7 @@ def _write_days(points, daily, e, b, part_bar, a, h, a2, h2, m, f, g, slot, mark
         marks[mark0 + j] = a + h * daily[day + j]
     for j in range(changed, days):
         marks[mark0 + j] = a2 + h2 * daily[day + j]
-    total, squares, below, fell, gains, top, worst = 0.0, 0.0, 0.0, fall0, 0.0, -np.inf, 0.0
+    total, squares, below, fell, gains, top, worst = 0.0, 0.0, 0.0, np.int64(fall0), 0, -np.inf, 0.0
     f[slot, FIRST], f[slot, FINAL] = m, m
     if days > 0:
         before = top = marks[mark0]
@@ -257,16 +257,14 @@ def _write_days(points, daily, e, b, part_bar, a, h, a2, h2, m, f, g, slot, mark
         for j in range(1, days):
             mark = marks[mark0 + j]
             change = mark / before - 1.0 if before > 0.0 else 0.0
+            loss = min(change, 0.0)
             total += change
             squares += change * change
-            if change < 0.0:
-                below += change * change
-                falls[fell] = change
-                fell += 1
-                worst = min(worst, change)
-            elif change > 0.0:
-                gains += 1.0
-            top = max(top, mark)
+            below += loss * loss
+            falls[fell] = change  # no branch: no processor could predict it
+            fell += change < 0.0
+            gains += change > 0.0
+            worst, top = min(worst, loss), max(top, mark)
             before = mark
         f[slot, FINAL] = m / before if before > 0.0 else 1.0
     used[0], used[1] = mark0 + days, fell

@@ -1,11 +1,11 @@
-"""Run the benchmarks, keep what they measured in docs/speed.json, write the tables of docs/speed.md from it.
+"""Run the benchmarks, keep what they measured in docs/speed.json, write the tables of two pages from it.
 
     python benchmarks/figures.py                  # everything, one after the other, and the plot
     python benchmarks/figures.py vectorbt startup # only runs whose name begins so
     python benchmarks/figures.py --tables         # only the tables, from what was measured before
 
-No table on the page is typed by hand: each lies between ``<!-- name -->`` and ``<!-- end -->``, and a test
-compares it with the file.
+No table on docs/speed.md and docs/scale.md is typed by hand: each lies between ``<!-- name -->`` and
+``<!-- end -->``, and a test compares it with the file.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import scale_tables
+
 ROOT = Path(__file__).resolve().parents[1]
-PAGE, RECORD, PLOT = (ROOT / "docs" / name for name in ("speed.md", "speed.json", "scaling.svg"))
+RECORD, PLOT = (ROOT / "docs" / name for name in ("speed.json", "scaling.svg"))
 RUNS = {
     "grid 5,000": "reference_grid.py --bars 5000",
     "grid 20,000": "reference_grid.py --bars 20000",
@@ -29,10 +31,13 @@ RUNS = {
     "grid assumptions": "reference_grid.py --assumptions",
     "vectorbt liquidity_sweep": "against_vectorbt.py --bars 20000 --cells 400",
     "vectorbt sma_cross": "against_vectorbt.py --bars 20000 --cells 400 --strategy sma_cross",
+    "vectorbt more cells": "against_vectorbt.py --bars 20000 --cells 4000 --repeats 1",
     "backtesting goog": "against_backtesting.py",
     "backtesting sample": "against_backtesting.py --data sample --bars 5000",
     "startup": "startup.py",
     "scaling": "scaling.py --stages",
+    "cluster": "cluster_overhead.py",
+    "scale": "scale.py --budgets 1024 2048 --sample 4",
 }
 Figures = dict[str, dict[str, Any]]
 
@@ -219,19 +224,22 @@ def stages(found: Figures) -> str:
 
 def measured(found: Figures) -> str:
     commits = sorted({f["commit"] for f in found.values()})
-    loads = [f["load_average"] for f in found.values()]
+    loads = [f.get("measured", f)["load_average"] for f in found.values()]
     return (
         f"Measured at {', '.join(f'`{c}`' for c in commits)} on {found['scaling']['threads']} processors; "
         f"load average {min(loads):g} to {max(loads):g}."
     )
 
 
-TABLES = (marks, grids, vectorbt, backtesting, startup, scaling, stages, measured)
+PAGES = {
+    ROOT / "docs" / "speed.md": (marks, grids, vectorbt, backtesting, startup, scaling, stages, measured),
+    ROOT / "docs" / "scale.md": scale_tables.TABLES,
+}
 
 
-def written(page: str, found: Figures) -> str:
+def written(page: str, tables: Iterable[Callable[[Figures], str]], found: Figures) -> str:
     """The page with its tables as they were measured."""
-    for make in TABLES:
+    for make in tables:
         name = make.__name__
         text = f"<!-- {name} -->\n{make(found)}\n<!-- end -->"
         pattern = rf"<!-- {name} -->\n[^<]*?<!-- end -->"
@@ -252,7 +260,8 @@ def main() -> None:
             print(name, flush=True)
             found[name] = run(name)
             RECORD.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(written(PAGE.read_text(encoding="utf-8"), found), encoding="utf-8")
+    for page, tables in PAGES.items():
+        page.write_text(written(page.read_text(encoding="utf-8"), tables, found), encoding="utf-8")
 
 
 if __name__ == "__main__":

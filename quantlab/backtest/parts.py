@@ -18,6 +18,10 @@ from quantlab.space import Cells, Choice, Grid, Points
 from quantlab.threads import PROCESSORS, aside
 
 DEFAULT_BUDGET = 256 * 2**20
+BAR_BUDGET = 800
+"""Bytes per bar, a hundred columns: with less, a long history is cut to few cells at a time, and every part
+evaluates the same signals again."""
+
 _PROBE_BARS = 8
 _MOST_CELLS = 500_000
 _SAMPLE_BARS, _SAMPLE_CELLS = 4_096, 16
@@ -47,7 +51,7 @@ def plan(
     strategy: Strategy,
     candles: Candles,
     cells: Cells,
-    budget: int,
+    budget: int | None,
     request: Request | None = None,
     *,
     least: int = 1,
@@ -61,8 +65,8 @@ def plan(
 
     Parameters
     ----------
-    budget : int
-        Bytes that a part may hold.
+    budget : int, optional
+        Bytes that a part may hold; by default `DEFAULT_BUDGET`, and `BAR_BUDGET` per bar if that is more.
     request : Request, optional
         Rows of the result.
     least : int
@@ -71,6 +75,7 @@ def plan(
         Threads that work on a part.
     """
     request, bars = request or Request(), len(candles)
+    budget = max(DEFAULT_BUDGET, BAR_BUDGET * bars) if budget is None else budget
     most = max(1, min(_MOST_CELLS, cells.size // least))
     *arrays, (entries, _, each) = _shapes(strategy, candles, cells)
     needs = [(axes, size * (bars if timed else 1)) for axes, timed, size in arrays]

@@ -26,7 +26,7 @@ from quantlab.backtest.execution import Execution
 from quantlab.backtest.local import Job
 from quantlab.backtest.markets import MarketSurface
 from quantlab.backtest.metrics import METRICS
-from quantlab.backtest.parts import DEFAULT_BUDGET, Part, Place, plan
+from quantlab.backtest.parts import Part, Place, plan
 from quantlab.backtest.surface import Surface
 from quantlab.backtest.task import Task, make_tasks, one_each, surface_key
 from quantlab.market.candles import Candles
@@ -57,7 +57,7 @@ class How(TypedDict, total=False):
     intrabar: Any
     progress: bool
     checkpoint: Any
-    budget: int
+    budget: int | None
     threads: int | None
     cluster: Any
 
@@ -94,7 +94,7 @@ def sweep(
     intrabar: Any = None,
     progress: bool = True,
     checkpoint: Any = None,
-    budget: int = DEFAULT_BUDGET,
+    budget: int | None = None,
     threads: int | None = None,
     cluster: Any = None,
 ) -> Surface | MarketSurface:
@@ -124,9 +124,10 @@ def sweep(
         Show a bar, if it takes longer than half a second.
     checkpoint : Checkpoint, optional
         Finished parts are saved to it and not computed again.
-    budget : int
-        Bytes that a part may hold, its result included. The surface itself comes on top: 168 bytes per cell
-        and market, 168 more for another assumption, 48 for a regime, 24 for a block.
+    budget : int, optional
+        Bytes that a part may hold, its result included; by default 256 MiB, or 800 bytes per bar if that is
+        more. The surface itself comes on top: 168 bytes per cell and market, 168 more for another
+        assumption, 48 for a regime, 24 for a block.
     threads : int, optional
         At most, and by default, as many as there are processors. On a cluster: of each part, by default 1.
     cluster : distributed.Client, Dask cluster or str, optional
@@ -169,7 +170,7 @@ def surfaces(
     checkpoints: Sequence[Checkpoint | None],
     *,
     progress: bool = True,
-    budget: int = DEFAULT_BUDGET,
+    budget: int | None = None,
     cluster: Any = None,
 ) -> Iterator[tuple[int, Surface]]:
     """Compute tasks; yield the place of each and its surface as soon as it is whole.
@@ -225,7 +226,7 @@ class _Unfinished:
         self._values = np.empty(0)
         self.counted = False
 
-    def begin(self, budget: int, least: int, threads: int | None) -> list[Part]:
+    def begin(self, budget: int | None, least: int, threads: int | None) -> list[Part]:
         """Cut it into parts, put those kept by the checkpoint in their place and return the others.
 
         `least` parts or more, each of them worked on by `threads`, unless the job says how many.

@@ -98,7 +98,7 @@ def per_part(client: distributed.Client, count: int) -> dict[str, float]:
     parts = list(plan(found, market, cells, DEFAULT_BUDGET, least=count))
     job, team = Job(found, market, Execution(), threads=1), Workers(client)
     here = timed(lambda: [run_part(job, part) for _, part in parts], 3)
-    there = timed(lambda: list(team.run_parts(job, parts, lambda _: None)), 3)
+    there = timed(lambda: list(team.run_markets([(job, parts)], lambda _: None)), 3)
     return {
         "parts": len(parts),
         "added_ms_per_part": (there["min_seconds"] - here["min_seconds"]) / len(parts) * 1e3,

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from quantlab.backtest.local import Finished, Job, OnProgress
+from quantlab.backtest.local import Job, OnProgress
 from quantlab.backtest.parts import Part, Place
 from quantlab.backtest.remote import Parcel, code, compute, same_code
 from quantlab.errors import ClusterError, InputError
@@ -130,14 +130,6 @@ class Workers:
         A power of two, so that a sweep that goes on with a few threads more or less is cut alike.
         """
         return 1 << max(0, -(-PARTS_PER_THREAD * self.threads() // markets) - 1).bit_length()
-
-    def run_parts(
-        self, job: Job, parts: Iterable[Part], on_progress: OnProgress
-    ) -> Generator[Finished, None, None]:
-        """Compute parts of one market, as `quantlab.backtest.local.run_parts` does; see `run_markets`."""
-        with contextlib.closing(self.run_markets([(job, parts)], on_progress)) as finished:
-            for _, place, cells, values in finished:
-                yield place, cells, values
 
     def run_markets(
         self, jobs: Iterable[tuple[Job, Iterable[Part]]], on_progress: OnProgress

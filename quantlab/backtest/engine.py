@@ -23,6 +23,7 @@ from quantlab.backtest.daily import (
 )
 from quantlab.backtest.execution import ASSUMPTIONS, AllIn, Execution, Risk
 from quantlab.backtest.exits import find_exits
+from quantlab.backtest.intrabar import check_intrabar
 from quantlab.backtest.metrics import METRICS
 from quantlab.backtest.request import Request
 from quantlab.backtest.rows import Entries, find_entries, own
@@ -235,7 +236,11 @@ def run_cell(
     execution : Execution, optional
     start : int
         Entry decisions on bars before it are ignored; indicators still see them.
+    intrabar : Candles, optional
+        Candles of a lower timeframe that decide whether stop or target came first inside a bar.
     """
+    if intrabar is not None:
+        check_intrabar(candles, intrabar)
     found, execution = find_strategy(strategy), execution or Execution()
     cells = found.space.points([params])
     if not cells.allowed.all():

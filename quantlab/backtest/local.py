@@ -1,8 +1,8 @@
 """The parts of a sweep on the threads of this process.
 
-Whoever computes parts (these threads, a cluster) offers `run_parts` for one market and `run_markets` for
-several: iterators of parts as they finish, in any order, their values a float64 matrix ``(rows, cells)``;
-and `least`, the number of parts that it would like at least. To stop an iterator, close it.
+Whoever computes parts (these threads, a cluster) offers `run_markets`, an iterator of the parts of several
+markets as they finish, in any order, their values a float64 matrix ``(rows, cells)``; and `least`, the number
+of parts that it would like at least. To stop the iterator, close it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ _LEAST_STEPS, _LEAST_COPIES = 8_000, 16_384
 """Entries followed, cells copied: what makes a block worth its own memory and its own call."""
 
 OnProgress = Callable[[int], None]
-Finished = tuple[Place, Cells, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,13 +58,15 @@ class Job:
     threads: int | None = None
 
 
-def run_parts(job: Job, parts: Iterable[Part], on_progress: OnProgress) -> Generator[Finished, None, None]:
-    """Compute parts one after the other, each on all threads.
+def run_markets(
+    jobs: Iterable[tuple[Job, Iterable[Part]]], on_progress: OnProgress
+) -> Generator[tuple[int, Place, Cells, np.ndarray], None, None]:
+    """Compute the parts of several markets, each on all threads; yields the number of the market first.
 
     Parameters
     ----------
-    job : Job
-    parts : iterable of (place, cells)
+    jobs : iterable of (job, parts)
+        Parts, as (place, cells), are taken up one after the other.
     on_progress : callable
         Receives numbers of finished cells, on the thread that iterates.
 
@@ -73,22 +74,6 @@ def run_parts(job: Job, parts: Iterable[Part], on_progress: OnProgress) -> Gener
     ------
     KeyboardInterrupt
         Within about 0.1 s of Ctrl-C.
-    """
-    for _, place, part, values in run_markets([(job, parts)], on_progress):
-        yield place, part, values
-
-
-def run_markets(
-    jobs: Iterable[tuple[Job, Iterable[Part]]], on_progress: OnProgress
-) -> Generator[tuple[int, Place, Cells, np.ndarray], None, None]:
-    """Compute the parts of several markets; yields the number of the market first.
-
-    Parameters
-    ----------
-    jobs : iterable of (job, parts)
-        Taken up one after the other.
-    on_progress : callable
-        As in `run_parts`.
     """
     for number, (job, parts) in enumerate(jobs):
         for place, part in parts:

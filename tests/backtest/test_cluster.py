@@ -236,7 +236,7 @@ def test_no_more_parts_are_in_flight_than_two_per_thread(client: distributed.Cli
             yield part
 
     found = 0
-    for _ in Workers(client).run_parts(Job(SWEEP, HOURS, Execution()), counting(), lambda _: None):
+    for _ in Workers(client).run_markets([(Job(SWEEP, HOURS, Execution()), counting())], lambda _: None):
         assert taken - found <= 2 * 2
         found += 1
     assert found == taken > 50
@@ -321,9 +321,9 @@ def test_no_part_is_blamed_for_its_neighbour(monkeypatch: pytest.MonkeyPatch, de
     workers = Workers.__new__(Workers)
     workers._client = None
     found: list[Any] = []
-    finished = workers.run_parts(Job(SWEEP, HOURS, Execution()), cut, lambda _: None)
+    finished = workers.run_markets([(Job(SWEEP, HOURS, Execution()), cut)], lambda _: None)
     with pytest.raises(ClusterError, match="one part of liquidity_sweep, even while it was alone") as caught:
-        found.extend(place for place, _, _ in finished)
+        found.extend(place for _, place, _, _ in finished)
     assert json.dumps(culprit.to_json())[:400] in str(caught.value)
     assert sorted(map(part_number, found)) == sorted(part_number(place) for place, _ in cut[1:])
 

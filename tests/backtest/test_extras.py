@@ -301,3 +301,5 @@ def test_a_surface_with_a_lower_timeframe_is_not_judged() -> None:
         sweep("sma_cross", FOUR, CROSSES, intrabar=garch(500), progress=False)
     with pytest.raises(InputError, match="must divide"):
         sweep("sma_cross", BTC, CROSSES, intrabar=FOUR, progress=False)
+    with pytest.raises(InputError, match="must divide that of the candles"):
+        run_cell("sma_cross", BTC, {}, intrabar=FOUR)

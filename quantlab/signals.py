@@ -198,13 +198,23 @@ def _after_warmup(function: SignalFunction, warmup: Warmup) -> SignalFunction:
     def signals(candles: Any, p: Params) -> Signals:
         decided = function(candles, p)
         first = np.asarray(warmup({name: getattr(p, name) for name in p})) - 1
-        ready = FromBar(first, candles.close.size), ~np.isnan(candles.close)
+        ready = FromBar(first, candles.close.size), ~np.isnan(candles.close)  # told apart by `own_clauses`
         long, short = (
             None if side is None else all_of(side, *ready) for side in (decided.long, decided.short)
         )
         return dataclasses.replace(decided, long=long, short=short)
 
     return signals
+
+
+def own_clauses(side: AllOf) -> tuple[np.ndarray | Clause, ...]:
+    """The clauses that a strategy itself gave, of an entry as `Strategy.signals` returns it."""
+    return side.clauses[:-2]
+
+
+def dropping_clauses(side: AllOf) -> tuple[np.ndarray | Clause, ...]:
+    """The clauses of such an entry that drop it in the warm-up and on lost bars."""
+    return side.clauses[-2:]
 
 
 REGISTRY: dict[str, Strategy] = {}
@@ -283,7 +293,9 @@ __all__ = [
     "below",
     "crossed_above",
     "crossed_below",
+    "dropping_clauses",
     "find_strategy",
+    "own_clauses",
     "pick",
     "strategy",
 ]

@@ -11,20 +11,15 @@ import numpy as np
 
 from quantlab.errors import QuantlabError
 from quantlab.market.candles import Candles, iso
-from quantlab.signals import AllOf, Signals, Strategy
-from quantlab.space import Cells, Choice, Grid, Int, Parameter, Points
+from quantlab.signals import Strategy
+from quantlab.space import Cells, Grid, Points
+from quantlab.validation.decisions import DISTANCES, ENTRIES, FIELDS, FLAGS, Arrays, arrays, read
+from quantlab.validation.thinning import moderate_grid, spread
 
-MOST_ENTRY_CELLS = 2_500
-"""Entry cells of the moderate grid, at most."""
 FEW_CELLS = 8
 """Cells that are also checked one by one."""
 
-ENTRIES = ("long", "short")
-FLAGS = ("long", "short", "exit_long", "exit_short")
-DISTANCES = ("stop", "target", "trail", "break_even", "partial_target")
-FIELDS = (*FLAGS, *DISTANCES, "partial_fraction", "max_holding")
-
-Decisions = dict[str, np.ndarray]
+Decisions = Arrays
 
 
 class ContractError(QuantlabError, AssertionError):
@@ -46,17 +41,8 @@ class Case:
 
     @cached_property
     def grid(self) -> Grid:
-        """Lowest, default and highest value of every entry parameter, two of every exit parameter.
-
-        Where that makes more than `MOST_ENTRY_CELLS` entry cells, the last parameters have two values.
-        """
-        parameters = self.strategy.space.parameters
-        axes = {p.name: spread(p, 3 if p.role == "entry" else 2) for p in parameters}
-        entry = [p for p in parameters if p.role == "entry"]
-        for p in reversed(entry):
-            if np.prod([len(axes[q.name]) for q in entry]) > MOST_ENTRY_CELLS:
-                axes[p.name] = spread(p, 2)
-        return self.strategy.space.grid(**axes)
+        """The moderate grid over the whole space (`quantlab.validation.thinning.moderate_grid`)."""
+        return moderate_grid(self.strategy.space)
 
     @cached_property
     def whole(self) -> Decisions:
@@ -140,17 +126,6 @@ class Case:
         return f"at bar {bar} ({iso(int(self.candles.timestamps[bar]))}) of the cell {cell}"
 
 
-def arrays(signals: Signals, k: int) -> Decisions:
-    """The arrays of some signals, conjunctions evaluated, each with `k` parameter axes and time."""
-    given = {name: getattr(signals, name) for name in FIELDS}
-    plain = {
-        name: value.to_array() if isinstance(value, AllOf) else np.asarray(value)
-        for name, value in given.items()
-        if value is not None
-    }
-    return {name: a.reshape((1,) * (k + 1 - a.ndim) + a.shape) for name, a in plain.items()}
-
-
 def sides(decided: Mapping[str, Any]) -> list[str]:
     """Which of long and short are returned."""
     return [name for name in ENTRIES if name in decided]
@@ -162,18 +137,17 @@ def entered(decided: Decisions) -> np.ndarray:
     return np.asarray(found[0] | found[-1])
 
 
-def read(cells: Cells, shape: tuple[int, ...]) -> np.ndarray:
-    """Which rows of an array of `shape` (time last) an allowed cell reads; a time axis of one at the end."""
-    alike = tuple(i for i, n in enumerate(shape[:-1]) if n == 1)
-    return np.asarray(cells.allowed.any(axis=alike, keepdims=True))[..., None]
-
-
-def spread(p: Parameter, k: int) -> list[Any]:
-    """About `k` values of a parameter: bounds, default and some between; all options of a choice."""
-    if isinstance(p, Choice):
-        return list(p.options)
-    if k == 2:
-        return [p.low, p.default] if p.low < p.default else sorted({p.default, p.high})
-    between = np.linspace(p.low, p.high, k - 1)
-    values = {round(v) for v in between} if isinstance(p, Int) else {float(v) for v in between}
-    return sorted(values | {p.default})
+__all__ = [
+    "DISTANCES",
+    "ENTRIES",
+    "FIELDS",
+    "FLAGS",
+    "Case",
+    "ContractError",
+    "Decisions",
+    "arrays",
+    "entered",
+    "read",
+    "sides",
+    "spread",
+]

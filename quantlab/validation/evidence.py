@@ -18,8 +18,9 @@ from quantlab.backtest.surface import Cell, Surface
 from quantlab.backtest.trades import Run
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
+from quantlab.space import Cells
 from quantlab.validation.budget import ALPHA, Standing
-from quantlab.validation.causality import find_leak
+from quantlab.validation.lookahead import LookaheadReport, find_lookahead
 from quantlab.validation.statistics import psr, upper_p
 from quantlab.validation.thresholds import Gate
 from quantlab.validation.verdict import Test
@@ -27,6 +28,7 @@ from quantlab.validation.walkforward import WalkForward, Window
 
 P = ParamSpec("P")
 TOLERANCE = 1e-9
+_MOST_FINDINGS = 3
 
 
 @dataclass(frozen=True)
@@ -116,23 +118,49 @@ def few_missing(candles: Candles, gate: Gate) -> Test:
     )
 
 
-@timed
-def causal(candidate: Candidate) -> Test:
-    """The candidate's signals do not change when the bars after them are cut off or replaced."""
-    seed = int(candidate.candles.fingerprint[:8], 16)
-    leak = find_leak(candidate.strategy, candidate.candles, candidate.params, seed)
-    if leak is None:
-        detail = (
-            "signals stayed the same when all later bars were cut off, tripled or cut to a third (3 cuts)."
-        )
-    elif leak.field == "repetition":
-        detail = f"two runs on the same candles differ, first at bar {leak.bar:,}."
-    else:
-        detail = (
-            f"`{leak.field}` of bar {leak.bar:,} changed when the bars from {leak.cut:,} on were "
-            f"{leak.future}: it knows the future."
-        )
-    return Test("causality", float(leak is not None), 0.0, leak is None, detail)
+def time_rule(candidate: Candidate, cells: Cells) -> tuple[Test, Test]:
+    """Two tests: no decision of `cells` knows later bars, and a bot with the warm-up alone decides the same.
+
+    Parameters
+    ----------
+    candidate : Candidate
+        Whose signals are replayed from the warm-up.
+    cells : Grid or Points
+        Of the search; thinned where they are many.
+    """
+    begin, cell = time.perf_counter(), dict(candidate.params)
+    one = candidate.strategy.space.points([cell])
+    found = find_lookahead(candidate.strategy, candidate.candles, one, live=[cell])
+    if cells.size > 1 and all(finding.kind == "warmup" for finding in found.findings):
+        wide = find_lookahead(candidate.strategy, candidate.candles, cells, replays=0)
+        found = replace(found, findings=(*wide.findings, *found.findings))
+    seconds = time.perf_counter() - begin
+    return _causality(found, seconds), _live_parity(found)
+
+
+def _causality(found: LookaheadReport, seconds: float) -> Test:
+    leaks = [finding for finding in found.findings if finding.kind != "warmup"]
+    detail = (
+        "signals of the candidate and of the cells of the search stayed the same when all later bars were "
+        "cut off, tripled or cut to a third."
+    )
+    if leaks:
+        detail = " ".join(finding.detail for finding in leaks[:_MOST_FINDINGS])
+    return Test("causality", float(len(leaks)), 0.0, not leaks, detail, seconds)
+
+
+def _live_parity(found: LookaheadReport) -> Test:
+    wrong = [finding for finding in found.findings if finding.kind == "warmup"]
+    unknown = not found.replayed and not found.ok
+    detail = (
+        f"{found.changes_replayed:,} of {found.changes:,} signal changes, decided again by a bot that knows "
+        "the warm-up alone, came out the same."
+    )
+    if wrong:
+        detail = " ".join(finding.detail for finding in wrong[:_MOST_FINDINGS])
+    elif unknown:
+        detail = "the signals could not be replayed; see causality."
+    return Test("live_parity", float(len(wrong)), 0.0, not wrong and not unknown, detail)
 
 
 @timed

@@ -1,6 +1,6 @@
 """The gate: run the evidence on one search and say yes or no, with reasons.
 
-Order: integrity first (trades, activity, costs, missing bars, causality, a second engine), then the
+Order: integrity first (trades, activity, costs, missing bars, look-ahead, a second engine), then the
 statistics that decide (walk-forward with refit, the most recent data, higher costs, a delay), then what
 is only reported. The gate reads the candles it is handed and nothing else.
 """
@@ -25,7 +25,7 @@ from quantlab.backtest.sweep import surface_key, sweep
 from quantlab.backtest.trades import Run
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
-from quantlab.space import Grid
+from quantlab.space import Cells, Grid
 from quantlab.validation import evidence
 from quantlab.validation.budget import Standing
 from quantlab.validation.splits import Split, day_starts, walk_forward
@@ -54,7 +54,7 @@ def validate(
 
     The search is run again on each walk-forward training slice and on the history without its most
     recent part; with the default gate that is seven searches. Nothing is random but the cuts of the
-    causality test, and these follow from the candles: the same call gives the same verdict.
+    look-ahead test, and these follow from the candles: the same call gives the same verdict.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def validate(
     run = one.run()
     with _Steps(gate.folds + 3, progress) as step:
         step("integrity")
-        tests = _integrity(one, run, gate)
+        tests = _integrity(one, surface.cells, run, gate)
         table, walked = _walk(surface, candles, search, cut, gate, step)
         step("most recent data")
         tests += [walked, _recent(surface, candles, search, gate)]
@@ -264,13 +264,13 @@ def _recent(surface: Surface, candles: Candles, search: Search, gate: Gate) -> T
     return replace(evidence.recently(window, cell, gate), seconds=time.perf_counter() - begin)
 
 
-def _integrity(one: evidence.Candidate, run: Run, gate: Gate) -> list[Test]:
+def _integrity(one: evidence.Candidate, cells: Cells, run: Run, gate: Gate) -> list[Test]:
     return [
         evidence.enough_trades(run, gate),
         evidence.enough_activity(run, one.candles, gate),
         evidence.costs_charged(one.execution),
         evidence.few_missing(one.candles, gate),
-        evidence.causal(one),
+        *evidence.time_rule(one, cells),
         evidence.second_engine(one, run),
     ]
 

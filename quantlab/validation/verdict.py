@@ -27,6 +27,10 @@ DECISIVE: Mapping[str, tuple[str, str]] = {
     "costs": ("costs are charged", "no costs are charged"),
     "missing_bars": ("few missing bars", "too many missing bars"),
     "causality": ("does not look into the future", "looks into the future"),
+    "live_parity": (
+        "a bot that starts with the warm-up decides the same",
+        "a bot that starts with the warm-up decides otherwise",
+    ),
     "second_engine": ("a second engine agrees", "a second engine disagrees"),
     "walk_forward": (
         "holds when refitted and traded forward",

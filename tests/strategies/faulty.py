@@ -115,7 +115,7 @@ def plant(name: str, words: str, function: Callable = clean, warmup: Callable = 
     FAULTS[name] = made(name, function, warmup), words
 
 
-READ_LATER = r"may read bars up to its own only .* goes from"
+READ_LATER = r"may read bars up to its own only, but .* goes from .* It depends on "
 # the future
 plant("negative_shift", READ_LATER, altered(long=lambda c, p, s: s.long & (follower(c.close) > c.close)))
 plant("centred_window", READ_LATER, altered(long=lambda c, p, s: s.long & (c.close > centred(c.close, 5))))

@@ -34,7 +34,13 @@ def test_the_message_names_parameter_cell_and_bar() -> None:
     with pytest.raises(ContractError) as caught:
         check_strategy(strategy, CANDLES)
     words = str(caught.value)
-    for part in ("`long` at bar ", "2018-0", "'window': ", "'threshold': ", "shift what is not known yet"):
+    for part in (
+        "the long entry at 2018-0",
+        "2018-0",
+        "'window': ",
+        "'threshold': ",
+        "shift what is not known yet",
+    ):
         assert part in words
 
 

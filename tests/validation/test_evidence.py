@@ -140,5 +140,7 @@ def test_trials_with_and_without_a_ledger():
 
 
 def test_every_test_is_timed():
-    assert evidence.causal(ONE).seconds > 0.0
-    assert evidence.causal(ONE).passed
+    causality, parity = evidence.time_rule(ONE, ONE.strategy.space.points([ONE.params]))
+    assert causality.seconds > 0.0
+    assert causality.passed
+    assert parity.passed

@@ -29,7 +29,7 @@ from quantlab.terminal import (
     swept,
     verb,
 )
-from quantlab.verbs import AsJson, app, candles, database
+from quantlab.verbs import AsJson, app, candles, database, jobs
 
 if TYPE_CHECKING:
     from quantlab.backtest.plateau import Plateau
@@ -248,7 +248,7 @@ def main() -> None:
     app(prog_name="quantlab")
 
 
-__all__ = ["app", "candles", "main"]
+__all__ = ["app", "candles", "jobs", "main"]
 
 if __name__ == "__main__":
     main()

@@ -8,6 +8,8 @@ QuantlabError
 │   ├── StoreUnavailableError          it does not answer
 │   ├── NotStoredError                 what was asked for is not there
 │   └── StoreVersionError              it was written by another version
+├── JobError                           a job cannot be submitted, run or cancelled as asked
+│   └── LeaseLostError                 a worker wanted to write under a lease that is no longer its own
 ├── ClusterError                       the Dask cluster could not do what was asked
 ├── ConfigurationError                 a V3 document that must not be traded
 └── IntegrityError                     two engines disagree, or evidence contradicts itself
@@ -73,6 +75,14 @@ class StoreVersionError(StoreError):
     """The database was written by another version of PostgreSQL or of quantlab."""
 
 
+class JobError(QuantlabError):
+    """A job cannot be submitted, run or cancelled as it was asked."""
+
+
+class LeaseLostError(JobError):
+    """A worker wanted to write under a lease that another has taken."""
+
+
 class ClusterError(QuantlabError):
     """The Dask cluster could not do what was asked of it."""
 
@@ -83,3 +93,11 @@ class ConfigurationError(QuantlabError):
 
 class IntegrityError(QuantlabError):
     """Two engines disagree, or stored evidence contradicts itself."""
+
+
+def interrupted(error: BaseException) -> bool:
+    """Whether Ctrl-C caused it: one that meets a compiled function comes out as a SystemError."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__
+    return cause is not None

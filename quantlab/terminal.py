@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from quantlab.backtest.execution import Costs, Execution
-from quantlab.errors import ConfigurationError, InputError, QuantlabError
+from quantlab.errors import ConfigurationError, InputError, QuantlabError, interrupted
 from quantlab.settings import Settings
 
 if TYPE_CHECKING:
@@ -249,14 +249,6 @@ def _explained() -> Iterator[None]:
             raise
         typer.echo(_INTERRUPTED, err=True)
         raise typer.Exit(130) from None
-
-
-def interrupted(error: BaseException) -> bool:
-    """Whether Ctrl-C caused it: one that meets a compiled function comes out as a SystemError."""
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, KeyboardInterrupt):
-        cause = cause.__cause__
-    return cause is not None
 
 
 def answer(document: Mapping[str, Any], text: object, as_json: bool) -> None:

@@ -149,7 +149,7 @@ def test_version(call: Callable[..., Result]) -> None:
 
 VERBS = (
     "research markets sample import strategies sweep search validate approve report db-status db-dsn db-stop "
-    "config-read"
+    "config-read submit jobs worker"
 )
 
 

@@ -181,7 +181,7 @@ def test_a_study_made_without_a_lab_is_counted_when_judged(lab: Lab) -> None:
 
 def test_nobody_listens_outside_a_lab() -> None:
     task = make_tasks("sma_cross", market(1))[0]
-    assert not announce(task)
+    assert announce(task) == (False, None)
     with announced(lambda _: None):
-        assert announce(task)
-    assert not announce(task)
+        assert announce(task) == (True, None)
+    assert announce(task) == (False, None)

@@ -23,6 +23,7 @@ from quantlab.errors import InputError, NotStoredError
 from quantlab.lab.documents import Approval, Judged, approved_before, draft, put_document
 from quantlab.lab.ledger import Ledger, count_outside, counted_search, family_key, read_ledger, standing
 from quantlab.lab.sweeps import How, stored_sweep, write
+from quantlab.lab.training import Training
 from quantlab.market.candles import Candles, parse_ms
 from quantlab.search.study import Study, search
 from quantlab.settings import Settings
@@ -38,18 +39,21 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Lab:
+class Lab(Training):
     """A research lab on one database. Close it, or use it as a context manager.
 
     Parameters
     ----------
     settings : Settings, optional
         By default read from the environment; see `Settings`.
+    store : Store, optional
+        Use this one, which stays open when the lab is closed.
     """
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(self, settings: Settings | None = None, store: Store | None = None) -> None:
         self.settings = settings or Settings.from_environment()
-        self.store = Store(self.settings)
+        self.store = store or Store(self.settings)
+        self._owns_store = store is None
         self._candles: dict[str, Candles] = {}
         self._judged: dict[str, Judged] = {}
         self._searches: dict[str, str] = {}
@@ -68,7 +72,8 @@ class Lab:
 
     def close(self) -> None:
         """Let go of the database; the embedded server stops when nobody else uses it."""
-        self.store.close()
+        if self._owns_store:
+            self.store.close()
 
     def markets(self) -> pd.DataFrame:
         """The candles that are stored: exchange, symbol, timeframe, first and last bar, rows, revision."""
@@ -208,11 +213,24 @@ class Lab:
             execution, progress.
         """
         found = strategies.get(strategy)
-        with counted_search(self.store, found, self._remember(candles), sampler, trials, options) as key:
+        what = self._remember(candles), sampler, trials, options
+        with counted_search(self.store, found, *what) as counting:
             study = search(found, candles, sampler=sampler, trials=trials, **options)
         write(self.store, study.surface)
-        self._searches[study.surface.key] = family_key(key, study.surface.identity.family)
+        if not study.interrupted:
+            counting.forget()
+        self._searches[study.surface.key] = family_key(counting.key, study.surface.identity.family)
         return study
+
+    def configuration_id(self, verdict: Verdict) -> str:
+        """The id of the row in ``trained_configurations`` that belongs to a verdict of this lab."""
+        from quantlab.configuration import row
+
+        return str(row.columns(self._document(verdict))["id"])
+
+    def under(self, store: Store) -> Lab:
+        """This lab on another store, such as one that the lease of a job fences."""
+        return Lab(self.settings, store)
 
     def ledger(self, candles: Candles | None = None) -> Ledger:
         """Every search ever made: how many cells, which search on its data (k), what it may spend (alpha_k).

@@ -8,7 +8,7 @@ of them is evaluated, so that an interrupted or killed sweep is counted in full.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypedDict
 
@@ -39,7 +39,12 @@ class How(TypedDict, total=False):
 
 
 def stored_sweep(
-    store: Store, tasks: Sequence[Task], *, progress: bool = True, cluster: Any = None
+    store: Store,
+    tasks: Sequence[Task],
+    *,
+    progress: bool = True,
+    cluster: Any = None,
+    parts: Callable[[Store, str], Parts] | None = None,
 ) -> tuple[Surface, ...]:
     """The surface of each task, read or computed.
 
@@ -50,6 +55,8 @@ def stored_sweep(
     progress : bool
     cluster
         As of `sweep`.
+    parts : callable ``(store, key) -> Parts``, optional
+        Keeps the finished parts of each sweep.
 
     Raises
     ------
@@ -60,7 +67,7 @@ def stored_sweep(
     found = {i: replace(surface, counted=True) for i, surface in stored.items()}
     left = [i for i in range(len(tasks)) if i not in found]
     if left:
-        kept = [Parts(store, tasks[i].key) for i in left]
+        kept = [(parts or Parts)(store, tasks[i].key) for i in left]
         how: dict[str, Any] = {"progress": progress, "cluster": cluster}
         try:
             with counted_sweeps(store):
@@ -69,8 +76,8 @@ def stored_sweep(
                     write(store, surface)
                     kept[n].drop()
         finally:
-            for parts in kept:
-                parts.flush()
+            for one in kept:
+                one.flush()
     return tuple(found[i] for i in range(len(tasks)))
 
 

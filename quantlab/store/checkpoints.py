@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from quantlab.errors import NotStoredError
@@ -46,6 +47,6 @@ def load_one(connection: psycopg.Connection, key: str, index: int) -> bytes:
     return bytes(row[0])
 
 
-def drop(connection: psycopg.Connection, key: str) -> None:
-    """Forget the parts of the sweep `key`."""
-    connection.execute("delete from sweep_checkpoint where key = %s", [key])
+def drop(connection: psycopg.Connection, keys: Sequence[str]) -> None:
+    """Forget the parts of the sweeps `keys`."""
+    connection.execute("delete from sweep_checkpoint where key = any(%s)", [list(keys)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from quantlab.store import candles as _candles
 from quantlab.store import checkpoints, configurations, surfaces, trials, verdicts
 from quantlab.store.candles import Market
 from quantlab.store.connection import Connections
+from quantlab.store.queue import Fenced, Jobs
 from quantlab.store.trials import Counted, Entry, Search
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ class Store:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._connections = Connections(settings)
+        self._connections: Connections | Fenced = Connections(settings)
 
     def __enter__(self) -> Store:
         return self
@@ -210,10 +212,21 @@ class Store:
         with self._connections.transaction() as connection:
             return checkpoints.load(connection, key)
 
-    def drop_chunks(self, key: str) -> None:
-        """Forget the parts of the sweep `key`."""
+    def drop_chunks(self, *keys: str) -> None:
+        """Forget the parts of the sweeps `keys`."""
         with self._connections.transaction() as connection:
-            checkpoints.drop(connection, key)
+            checkpoints.drop(connection, keys)
+
+    @property
+    def jobs(self) -> Jobs:
+        """The queue of jobs and what they came to."""
+        return Jobs(self._connections)
+
+    def fenced(self, job: str, attempt: int) -> Store:
+        """This store for the worker that holds a job: every transaction is refused once its lease is lost."""
+        fenced = copy.copy(self)
+        fenced._connections = Fenced(self._connections, job, attempt)
+        return fenced
 
     def put_verdict(self, key: str, surface_key: str, document: Mapping[str, Any]) -> None:
         """Store the gate's verdict on a surface; the same key again replaces it."""

@@ -1,0 +1,176 @@
+"""A campaign: a job for every strategy on every market, how long it will take, and what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from quantlab.backtest.sweep import sweep
+from quantlab.errors import JobError
+from quantlab.lab.jobs import ENDED, Job, table, wait
+from quantlab.lab.spec import Spec
+from quantlab.market.synthetic import iid
+from quantlab.space import Points
+from quantlab.store.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SEARCHES_OF_THE_GATE = 7
+"""With its default settings it runs the search seven times more, on parts of the history."""
+_PROBE_BARS, _PROBE_CELLS = 4_000, 256
+
+
+class Refused(NamedTuple):
+    """What could not even be queued, and why."""
+
+    strategy: str
+    exchange: str
+    pair: str
+    timeframe: str
+    reason: str
+
+
+class Estimate(NamedTuple):
+    """What a campaign will take.
+
+    Attributes
+    ----------
+    jobs, cells : int
+    seconds : float
+        With so many workers, each as fast as this machine.
+    workers : int
+    measured : bool
+        Whether it follows from jobs of the same kind that ran here; else from a probe on made-up candles,
+        in which cells share fewer trades than in a whole grid: rather too long.
+    unknown : int
+        Jobs of strategies that failed when they were measured; they are not in the sum.
+    """
+
+    jobs: int
+    cells: int
+    seconds: float
+    workers: int
+    measured: bool
+    unknown: int = 0
+
+    def __str__(self) -> str:
+        basis = "from earlier jobs" if self.measured else "from a probe, rather too long"
+        crew = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
+        return (
+            f"{self.jobs} jobs, {self.cells:,} cells: about {_duration(self.seconds)} with {crew} ({basis})"
+            + (f", and {self.unknown} whose strategy failed when it was measured" if self.unknown else "")
+        )
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """Jobs that were submitted together. Failures stay alone.
+
+    Attributes
+    ----------
+    store : Store
+    id : str
+    jobs : tuple of Job
+    refused : tuple of Refused
+        What could not be queued.
+    estimate : Estimate
+        Made before anything ran.
+    """
+
+    store: Store
+    id: str
+    jobs: tuple[Job, ...]
+    refused: tuple[Refused, ...]
+    estimate: Estimate
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per strategy and market: status, progress, what was chosen, or why it failed."""
+        import pandas as pd
+
+        frame = table(self.store.jobs.listed(self.id))
+        lines = [
+            {"status": "refused", "strategy_id": r.strategy, "exchange": r.exchange, "pair": r.pair}
+            | {"timeframe": r.timeframe, "error": r.reason}
+            for r in self.refused
+        ]
+        if not lines:
+            return frame
+        refused = pd.DataFrame(lines, columns=frame.columns)
+        return refused if frame.empty else pd.concat([frame.astype(object), refused.astype(object)])
+
+    def wait(self, timeout: float | None = None) -> Campaign:
+        """Wait until every job has ended; JobError if one has not after `timeout` seconds."""
+        wait(self.jobs, timeout)
+        return self
+
+    def cancel(self) -> int:
+        """Cancel all that has not ended; how many that were."""
+        left = [row for row in self.store.jobs.listed(self.id) if row.status not in ENDED]
+        cancelled = 0
+        for row in left:
+            with contextlib.suppress(JobError):  # it ended meanwhile
+                self.store.jobs.cancel(row.id)
+                cancelled += 1
+        return cancelled
+
+    def __repr__(self) -> str:
+        rows = self.store.jobs.listed(self.id)
+        status = [row.status for row in rows] + ["refused"] * len(self.refused)
+        counts = ", ".join(f"{status.count(name)} {name}" for name in dict.fromkeys(status))
+        return f"Campaign({self.id[:8]}: {counts or 'no jobs'}; estimated: {self.estimate})"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{self!r}</p>{self.to_frame().to_html(index=False)}"
+
+
+def estimate(store: Store, specs: Sequence[Spec], workers: int = 1) -> Estimate:
+    """How long so many workers will take for these jobs."""
+    rates: dict[tuple[str, str], float | None] = {}
+    measured = bool(specs)
+    seconds = []
+    for spec in specs:
+        kind = spec.strategy.name, spec.method
+        if kind not in rates:
+            known = None if spec.gate else store.jobs.speed(*kind)
+            measured &= known is not None
+            rates[kind] = known or _probe(spec)
+        rate, times = rates[kind], 1 + (_SEARCHES_OF_THE_GATE if spec.gate else 0)
+        if rate is not None:
+            seconds.append(times * spec.work / rate)
+    longest = max([sum(seconds) / max(workers, 1), *seconds], default=0.0)
+    cells, unknown = sum(spec.size for spec in specs), len(specs) - len(seconds)
+    return Estimate(len(specs), cells, longest, max(workers, 1), measured, unknown)
+
+
+def _probe(spec: Spec) -> float | None:
+    """Cells times bars per second, on candles that nobody can learn anything from: no trial is made.
+
+    None where the strategy fails: its job will, too, and say why.
+    """
+    made = iid(n_bars=min(_PROBE_BARS, max(len(spec.candles), 500)), timeframe=spec.candles.timeframe, seed=0)
+    cells = spec.cells or spec.strategy.grid()
+    chosen = np.unique(np.linspace(0, cells.size - 1, min(_PROBE_CELLS, cells.size)).astype(int))
+    columns = {
+        name: np.broadcast_to(values, cells.shape).ravel()[chosen] for name, values in cells.mesh().items()
+    }
+    points = Points(spec.strategy.space, columns)
+    for _ in range(2):  # the first one compiles
+        begun = time.perf_counter()
+        try:
+            sweep(spec.strategy, made, points, spec.execution, progress=False)
+        except Exception:
+            return None
+    return points.size * len(made) / (time.perf_counter() - begun)
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"

@@ -1,0 +1,163 @@
+"""The part of the lab that hands work to workers: one job, or one for each market and strategy."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from quantlab.backtest.execution import Execution
+from quantlab.errors import QuantlabError
+from quantlab.lab.campaign import Campaign, Refused, estimate
+from quantlab.lab.jobs import Job, table
+from quantlab.lab.spec import Spec, make_spec
+from quantlab.market.candles import Candles, parse_ms
+from quantlab.signals import Strategy
+from quantlab.space import Cells
+from quantlab.store.store import Store
+from quantlab.validation.thresholds import Gate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Training:
+    """What a `Lab` does with jobs."""
+
+    store: Store
+
+    def submit(
+        self,
+        strategy: str | Strategy,
+        candles: Candles,
+        grid: Cells | Mapping[str, Any] | None = None,
+        *,
+        sampler: str | None = None,
+        trials: int = 1_000,
+        execution: Execution | None = None,
+        assumptions: Sequence[str] = (),
+        blocks: int = 0,
+        validate: bool | Gate = False,
+        **options: Any,
+    ) -> Job:
+        """Queue a sweep or a search for the workers (``quantlab worker``, or `work`).
+
+        A job is a question with the hashes of all that decides its answer. It survives the death of its
+        worker, goes on where it was, and comes to what `sweep` or `search` would, to the last bit.
+
+        Parameters
+        ----------
+        strategy : str or Strategy
+            One that a worker can import: not one that is defined in a notebook.
+        candles : Candles
+            As they are stored in the lab.
+        grid : Grid, Points or mapping, optional
+            Of a sweep; by default the reference grid.
+        sampler : str, optional
+            Search with it instead of sweeping a grid.
+        trials : int
+            Of a search.
+        execution : Execution, optional
+            Costs, sides, fill assumption, sizing.
+        assumptions, blocks
+            What else a sweep is asked for: see `quantlab.sweep`.
+        validate : bool or Gate
+            Have the gate judge it too.
+        **options
+            Of a search: objective, min_trades, seed, batch, bounds, ...
+
+        Returns
+        -------
+        Job
+
+        Raises
+        ------
+        JobError
+            A worker could not do it: the strategy cannot be imported, or the candles are not stored.
+        InputError
+            The question makes no sense.
+        """
+        how: dict[str, Any] = {"sampler": sampler, "trials": trials, "execution": execution}
+        how |= {"assumptions": assumptions, "blocks": blocks, "validate": validate, **options}
+        return self._queue(make_spec(self.store, strategy, candles, grid, **how))
+
+    def train(
+        self,
+        strategies: str | Strategy | Sequence[str | Strategy],
+        exchanges: str | Sequence[str],
+        pairs: str | Sequence[str],
+        timeframes: str | Sequence[str],
+        *,
+        start: str | None = None,
+        end: str | None = None,
+        workers: int = 1,
+        **how: Any,
+    ) -> Campaign:
+        """Queue a job for every strategy on every market: exchanges x pairs x timeframes x strategies.
+
+        What cannot be asked (candles that are not stored, a strategy without such a parameter) is refused
+        alone and shown in the table of the campaign; so is a job that fails.
+
+        Parameters
+        ----------
+        strategies, exchanges, pairs, timeframes : str or sequence of str
+        start, end : str, optional
+            ISO dates or times (UTC) of the first and last bar wanted, both included.
+        workers : int
+            Workers that will share the work: for the estimate alone.
+        **how
+            As `submit` takes it.
+
+        Returns
+        -------
+        Campaign
+            Its ``estimate`` says how long it will take before anything runs.
+        """
+        campaign, refused, specs = str(uuid4()), [], []
+        period, axes = (parse_ms(start), parse_ms(end)), (exchanges, pairs, timeframes, strategies)
+        for exchange, pair, timeframe, strategy in itertools.product(*map(_several, axes)):
+            try:
+                candles = self.store.candles(exchange, pair, timeframe, *period)
+                specs.append(make_spec(self.store, strategy, candles, **how))
+            except QuantlabError as error:
+                name = strategy if isinstance(strategy, str) else strategy.name
+                refused.append(Refused(name, exchange, pair, timeframe, str(error)))
+        expected = estimate(self.store, specs, workers)
+        jobs = [self._queue(spec, campaign) for spec in specs]
+        return Campaign(self.store, campaign, tuple(jobs), tuple(refused), expected)
+
+    def jobs(self, limit: int | None = 50) -> pd.DataFrame:
+        """The last jobs, oldest first, one row each."""
+        return table(self.store.jobs.listed(limit=limit))
+
+    def job(self, id: str) -> Job:
+        """The job whose id begins with `id`; NotStoredError if there is none, or more than one."""
+        return Job(self.store, self.store.jobs.resolve(id))
+
+    def work(self, *, drain: bool = True, campaign: Campaign | None = None, **how: Any) -> int:
+        """Take jobs in this process until none waits; the number that was taken.
+
+        Parameters
+        ----------
+        drain : bool
+            False: go on waiting for jobs, until Ctrl-C.
+        campaign : Campaign, optional
+            Take its jobs only.
+        **how
+            As `quantlab.lab.work.Worker` takes it: lease_s, poll_s, say.
+        """
+        from quantlab.lab.work import Worker
+
+        only = None if campaign is None else campaign.id
+        return Worker(self, campaign=only, **how).run(drain=drain)  # type: ignore[arg-type]
+
+    def _queue(self, spec: Spec, campaign: str | None = None) -> Job:
+        columns = spec.columns() | ({} if campaign is None else {"campaign": campaign})
+        return Job(self.store, self.store.jobs.submit(columns, spec.to_json()))
+
+
+def _several(given: Any) -> list[Any]:
+    """What was given, each once."""
+    listed = [given] if isinstance(given, str | Strategy) else list(given)
+    return [one for i, one in enumerate(listed) if one not in listed[:i]]

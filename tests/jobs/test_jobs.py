@@ -1,0 +1,400 @@
+"""Jobs: real workers on a real PostgreSQL, killed, paused, cancelled; nothing lost, nothing doubled."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import slow_strategies
+
+import quantlab as ql
+from quantlab.backtest.metrics import METRICS
+from quantlab.errors import InputError, JobError, LeaseLostError, NotStoredError
+from quantlab.lab import Lab
+from quantlab.lab.jobs import Job
+from quantlab.lab.spec import read_cells, read_execution
+from quantlab.lab.work import Worker, perform
+from quantlab.market.candles import Candles
+from quantlab.market.synthetic import iid
+from quantlab.settings import Settings
+
+HERE = Path(__file__).parent
+GRID = {"window": list(range(10, 90, 2)), "distance": [0.0, 0.01, 0.02]}
+SEARCH: dict[str, Any] = {"sampler": "random", "trials": 200, "batch": 5, "seed": 3}
+BUDGET = 400_000
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with Lab(Settings(home=tmp_path_factory.mktemp("jobs home"))) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def truth() -> Callable[[Candles, str], dict[str, np.ndarray]]:
+    """What an uninterrupted run finds, without lab or workers."""
+
+    def run(candles: Candles, what: str) -> dict[str, np.ndarray]:
+        strategy = ql.signals.find_strategy("slow_average")
+        if what == "sweep":
+            return dict(ql.sweep(strategy, candles, strategy.space.grid(**GRID), progress=False).metrics)
+        from quantlab.search.study import search
+
+        return dict(search(strategy, candles, progress=False, **SEARCH).surface.metrics)
+
+    return run
+
+
+def market(lab: Lab, seed: int, bars: int = 1_500) -> Candles:
+    made = iid(n_bars=bars, timeframe="4h", seed=seed)
+    lab.put_candles(made)
+    return lab.candles(made.exchange, made.symbol, "4h")
+
+
+def submitted(lab: Lab, candles: Candles, what: str) -> Job:
+    if what == "sweep":
+        return lab.submit("slow_average", candles, GRID)
+    return lab.submit("slow_average", candles, **SEARCH)
+
+
+def worker(lab: Lab, slow_s: float = 0.0, lease_s: float = 2.0) -> subprocess.Popen[str]:
+    command = [sys.executable, HERE / "run_worker.py", lab.settings.home, BUDGET, lease_s]
+    path = os.pathsep.join([str(HERE), *sys.path])
+    environment = dict(os.environ) | {"PYTHONPATH": path, "SLOW_S": str(slow_s)}
+    return subprocess.Popen(list(map(str, command)), env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def finished(process: subprocess.Popen[str]) -> str:
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    return said
+
+
+def until(holds: Callable[[], object], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it took too long"
+        time.sleep(0.02)
+
+
+def check(lab: Lab, job: Job, candles: Candles, expected: dict[str, np.ndarray]) -> None:
+    """The result is that of an uninterrupted run, counted once, and nothing is left behind."""
+    assert job.status == "completed", job.row.error_message
+    surface = job.surface()
+    for name in METRICS:
+        assert surface[name].tobytes() == expected[name].tobytes(), name
+    ledger = lab.ledger(candles)
+    assert (len(ledger.searches), ledger.trials) == (1, surface.size)
+    with lab.store._connections.transaction() as connection:
+        query = "select count(*) from strategy_training_results where surface_key = %s"
+        assert connection.execute(query, [surface.key]).fetchone() == (1,)
+        assert connection.execute("select count(*) from sweep_checkpoint").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("what", ["sweep", "search"])
+def test_a_job_comes_to_what_the_lab_comes_to(lab: Lab, truth: Any, what: str) -> None:
+    candles = market(lab, 1 if what == "sweep" else 2)
+    job = submitted(lab, candles, what)
+    assert "queued" in repr(job)
+    said = finished(worker(lab))
+    assert f"job {job.id[:8]} slow_average" in said
+    check(lab, job, candles, truth(candles, what))
+    row = job.row
+    assert row.submitted_at <= row.started_at <= row.completed_at  # type: ignore[operator]
+    assert (row.attempt, row.progress, row.current_stage) == (1, 100.0, "done")
+    chosen = job.result()["chosen"]
+    assert chosen["params"].keys() == {"window", "distance", "max_holding"}
+    again = job.surface()
+    shown = again.metrics["trades"][np.isfinite(again.metrics["trades"])]
+    assert chosen["metrics"]["trades"] in shown
+
+
+@pytest.mark.parametrize(("what", "seed"), [("sweep", 11), ("sweep", 12), ("search", 13), ("search", 14)])
+def test_killed_at_random_moments_and_resumed(lab: Lab, truth: Any, what: str, seed: int) -> None:
+    candles, draw = market(lab, seed), random.Random(seed)
+    expected, job = truth(candles, what), submitted(lab, candles, what)
+    kept = []
+    for _ in range(2):
+        process = worker(lab, slow_s=0.05, lease_s=1.0)
+        until(lambda: job.status == "running" and job.row.worker.split(":")[1] == str(process.pid))  # noqa: B023
+        time.sleep(draw.uniform(0.0, 2.0))
+        process.kill()
+        process.communicate()
+        with lab.store._connections.transaction() as connection:
+            found = connection.execute("select count(*) from sweep_checkpoint").fetchone()
+            kept.append(found[0] if found else 0)
+    assert kept == sorted(kept), "what was finished is never lost"
+    finished(worker(lab, lease_s=1.0))
+    check(lab, job, candles, expected)
+    assert job.row.attempt == 3
+
+
+def test_several_workers_share_the_queue_and_double_nothing(lab: Lab) -> None:
+    jobs = [submitted(lab, market(lab, 20 + i, bars=600), "sweep") for i in range(6)]
+    workers = [worker(lab, slow_s=0.01, lease_s=20.0) for _ in range(3)]
+    said = [finished(one) for one in workers]
+    for job in jobs:
+        assert job.row.attempt == 1
+        assert sum(text.count(f"job {job.id[:8]} ") for text in said) == 2  # taken and completed, by one
+    lines = "".join(said).splitlines()
+    assert sum("completed" in line for line in lines) == len(jobs)
+
+
+def test_a_paused_worker_that_wakes_up_late_writes_nothing(lab: Lab, truth: Any) -> None:
+    candles = market(lab, 30)
+    job = submitted(lab, candles, "sweep")
+    first = worker(lab, slow_s=0.1, lease_s=1.0)
+    until(lambda: job.progress > 0)
+    first.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(1.2)
+        second = worker(lab, lease_s=20.0)
+        until(lambda: job.row.attempt == 2)
+        finished(second)
+    finally:
+        first.send_signal(signal.SIGCONT)
+    row = job.row
+    said = finished(first)
+    assert "was leased as attempt 1 and is" in said
+    assert "nothing was written under it" in said
+    assert job.row == row
+    check(lab, job, candles, truth(candles, "sweep"))
+
+
+def test_the_database_refuses_whoever_lost_the_lease(lab: Lab) -> None:
+    candles = market(lab, 31)
+    job = submitted(lab, candles, "sweep")
+    queue = lab.store.jobs
+    old = queue.lease("slow:1:aa", 0.5)
+    assert old is not None
+    assert old.id == job.id
+    stale = lab.store.fenced(old.id, old.attempt)
+    stale.save_chunk("k", 0, b"while it is held")
+    assert queue.lease("other:2:bb", 60.0) is None  # not yet
+    time.sleep(0.6)
+    new = queue.lease("other:2:bb", 60.0)
+    assert new is not None
+    assert (new.id, new.attempt) == (old.id, 2)
+    with pytest.raises(LeaseLostError, match=r"as attempt 1 and is held by other:2:bb as attempt 2"):
+        stale.save_chunk("k", 0, b"too late")
+    with pytest.raises(LeaseLostError):
+        stale.put_surface("ab" * 32, {}, {}, (1,))
+    with pytest.raises(LeaseLostError):
+        queue.beat(old.id, old.attempt, 1.0, 50.0, "sweep")
+    for status in ("completed", "failed", "queued"):
+        with pytest.raises(LeaseLostError):
+            queue.finish(old.id, old.attempt, status)
+    row = {"where": dict.fromkeys(("strategy_name", "exchange", "symbol", "timeframe"), "1h")}
+    row |= {"parameters": {}, "metrics": {}, "key": "lost", "cells": 1}
+    with pytest.raises(LeaseLostError):
+        queue.complete(old.id, old.attempt, {}, row)
+    with pytest.raises(LeaseLostError):
+        perform(lab.under(stale), old, lambda *_: None)
+    assert lab.store.load_chunk("k", 0) == b"while it is held"
+    assert not lab.store.has_surface("ab" * 32)
+    lab.store.drop_chunks("k")
+    queue.finish(new.id, new.attempt, "cancelled")
+    assert lab.ledger(candles).trials == 0
+
+
+def test_two_workers_never_hold_one_job(lab: Lab) -> None:
+    jobs = [submitted(lab, market(lab, 40, bars=300), "sweep") for _ in range(20)]
+    held: list[str] = []
+
+    def take(name: str) -> None:
+        while (row := lab.store.jobs.lease(name, 60.0)) is not None:
+            held.append(row.id)
+            lab.store.jobs.finish(row.id, row.attempt, "cancelled")
+
+    threads = [threading.Thread(target=take, args=(f"w:{i}:x",)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(held) == sorted(job.id for job in jobs)
+
+
+@pytest.mark.parametrize("what", ["sweep", "search"])
+def test_a_running_job_is_cancelled_and_its_worker_goes_on(lab: Lab, what: str) -> None:
+    job = submitted(lab, market(lab, 50 if what == "sweep" else 51), what)
+    other = submitted(lab, market(lab, 52, bars=400), "sweep")
+    process = worker(lab, slow_s=0.1)
+    until(lambda: job.progress > 0)
+    assert job.cancel() == "running"
+    asked = time.monotonic()
+    until(lambda: job.status == "cancelled", 10.0)
+    assert time.monotonic() - asked < 5.0
+    finished(process)
+    assert other.status == "completed"
+    with pytest.raises(JobError, match="is cancelled already: there is nothing to cancel"):
+        job.cancel()
+    with pytest.raises(JobError, match="is cancelled: it has no result"):
+        job.result()
+    with lab.store._connections.transaction() as connection:
+        connection.execute("delete from sweep_checkpoint")
+
+
+def test_sigterm_puts_the_job_back(lab: Lab, truth: Any) -> None:
+    candles = market(lab, 53)
+    job = submitted(lab, candles, "sweep")
+    path = os.pathsep.join([str(HERE), *sys.path])
+    environment = dict(os.environ) | {"PYTHONPATH": path, "SLOW_S": "0.3"}
+    environment |= {"QUANTLAB_HOME": str(lab.settings.home)}
+    command = [sys.executable, "-m", "quantlab.cli", "worker"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        until(lambda: job.status == "running")
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert (job.status, job.row.current_stage) == ("queued", "interrupted, waiting")
+    assert lab.work(say=lambda _: None) == 1
+    check(lab, job, candles, truth(candles, "sweep"))
+
+
+def test_changed_candles_and_changed_code_are_refused(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    candles = market(lab, 60, bars=400)
+    job = submitted(lab, candles, "sweep")
+    frame = candles.to_frame().reset_index()
+    frame.loc[17, "volume"] += 1.0
+    lab.put_candles(frame, candles.exchange, candles.symbol, "4h")
+    lab.work(say=lambda _: None)
+    with pytest.raises(JobError, match=r"candles of .* that are stored .* are not those of the job"):
+        job.result()
+    assert lab.ledger(candles).trials == 0
+    with pytest.raises(JobError, match=r"store these with lab\.put_candles"):
+        submitted(lab, candles, "sweep")
+
+    job = submitted(lab, market(lab, 61, bars=400), "sweep")
+    spec = job.row.spec
+    name = "the code of slow_average"
+    assert spec["decides"].keys() == {name, "the space of slow_average", "the engine"}
+    monkeypatch.setattr("quantlab.lab.spec.engine_hash", lambda: "0" * 64)
+    lab.work(say=lambda _: None)
+    with pytest.raises(
+        JobError, match=r"the engine changed since the job was submitted .* 000000000000 here"
+    ):
+        job.result()
+
+
+def test_a_job_that_ends_its_workers_is_given_up(lab: Lab) -> None:
+    job = submitted(lab, market(lab, 62, bars=300), "sweep")
+    for attempt in range(1, 6):
+        row = lab.store.jobs.lease(f"dies:{attempt}:x", 0.01)
+        assert row is not None
+        assert row.attempt == attempt
+        time.sleep(0.03)
+    assert lab.store.jobs.lease("next:6:x", 1.0) is None
+    assert job.status == "failed"
+    assert "ended or fell silent 5 times, last dies:5:x" in job.row.error_message
+
+
+def test_a_failure_names_its_cause_and_harms_no_other(lab: Lab) -> None:
+    candles = market(lab, 63, bars=400)
+    broken, sound = lab.submit("breaking", candles), submitted(lab, candles, "sweep")
+    assert lab.work(say=lambda _: None) == 2
+    assert broken.status == "failed"
+    assert "ArithmeticError: this strategy cannot be evaluated" in broken.row.error_message
+    with pytest.raises(JobError, match="cannot be evaluated"):
+        broken.result()
+    assert sound.status == "completed"
+
+
+def test_a_job_may_ask_the_gate(lab: Lab) -> None:
+    candles = market(lab, 64, bars=2_400)
+    job = lab.submit(
+        "slow_average", candles, {"window": [10, 20, 40], "distance": [0.0, 0.01]}, validate=True
+    )
+    lab.work(say=lambda _: None)
+    verdict = job.verdict()
+    assert not verdict.approved
+    assert "refused by the gate" in repr(job)
+    assert verdict.evidence.standing is not None
+    assert verdict.evidence.standing.k == 1
+    row = lab.store.configuration_row(job.row.result_config_id)
+    assert row["parameters_json"] == dict(verdict.cell.params) == job.result()["chosen"]["params"]
+    plain = submitted(lab, candles, "sweep")
+    lab.work(say=lambda _: None)
+    with pytest.raises(JobError, match="validate=True"):
+        plain.verdict()
+
+
+def test_bad_input_is_refused_before_it_is_queued(lab: Lab) -> None:
+    candles = market(lab, 65, bars=300)
+    before = len(lab.jobs(limit=None))
+    with pytest.raises(JobError, match=r"not those of the job|are read from the database"):
+        lab.submit("slow_average", iid(n_bars=300, timeframe="4h", seed=999))
+    with pytest.raises(InputError, match="in another process"):
+        lab.submit("slow_average", candles, sampler=ql.reference_grid("slow_average"))
+    with pytest.raises(InputError, match="did you mean"):
+        lab.submit("slow_average", candles, {"windw": [1]})
+    with pytest.raises(InputError, match="did you mean"):
+        lab.submit("slow_average", candles, sampler="randm")
+    with pytest.raises(InputError, match="`bounds`, not `grid`"):
+        lab.submit("slow_average", candles, GRID, sampler="random")
+    with pytest.raises(InputError, match="cannot be sent"):
+        lab.submit("slow_average", candles, sampler="random", on_batch=print)
+    with pytest.raises(InputError, match="need a `sampler`"):
+        lab.submit("slow_average", candles, seed=3)
+    local = ql.signals.Strategy("local", slow_strategies.SPACE, slow_strategies.signals, lambda p: 1)
+    with pytest.raises(JobError, match="not registered"):
+        lab.submit(local, candles)
+    with pytest.raises(JobError, match="a lease takes"):
+        Worker(lab, lease_s=0.0)
+    assert len(lab.jobs(limit=None)) == before
+
+
+def test_unknown_jobs_are_answered_with_the_last_ones(lab: Lab) -> None:
+    job = submitted(lab, market(lab, 66, bars=300), "sweep")
+    with pytest.raises(NotStoredError, match=f"there is no job nonsense: the last ones are .*{job.id}"):
+        lab.job("nonsense")
+    with pytest.raises(NotStoredError, match="there is no job 0000"):
+        lab.store.jobs.cancel("00000000-0000-0000-0000-000000000000")
+    assert lab.job(job.id[:8]).id == job.id
+    with pytest.raises(JobError, match=r"is queued after 0\.1 s\. No worker has taken it"):
+        job.wait(timeout=0.1)
+    assert job.cancel() == "cancelled"
+    with pytest.raises(JobError, match="is cancelled already"):
+        job.cancel()
+
+
+def test_a_campaign_isolates_what_cannot_be_done(lab: Lab) -> None:
+    one, two = market(lab, 70, bars=500), market(lab, 71, bars=500)
+    campaign = lab.train(
+        ["slow_average", "breaking", "slow_average"],
+        [one.exchange],
+        [one.symbol, two.symbol, "NO/SUCH"],
+        "4h",
+        workers=2,
+    )
+    assert len(campaign.jobs) == 4
+    assert len(campaign.refused) == 2
+    assert campaign.estimate.unknown == 2
+    assert campaign.estimate.seconds > 0
+    assert "2 refused" in repr(campaign)
+    assert lab.work(campaign=campaign, say=lambda _: None) == 4
+    frame = campaign.wait(1.0).to_frame()
+    assert frame["status"].value_counts().to_dict() == {"completed": 2, "failed": 2, "refused": 2}
+    assert frame["error"].str.contains("no candles of .*NO/SUCH").sum() == 2
+    later = lab.train("slow_average", one.exchange, [one.symbol, two.symbol], "4h")
+    assert later.estimate.unknown == 0
+    assert later.cancel() == 2
+    assert later.cancel() == 0
+
+
+def test_cells_and_rules_come_back_from_their_json() -> None:
+    space = slow_strategies.SPACE
+    space = ql.signals.find_strategy("slow_average").space
+    for cells in (space.grid(**GRID), space.points([{"window": 7}, {"window": 9, "distance": 0.05}])):
+        assert read_cells(space, cells.to_json()).to_json() == cells.to_json()
+    for rules in (ql.Execution(), ql.Execution(ql.Costs(0.002), "short", sizing=ql.Risk(0.02))):
+        assert read_execution(rules.to_json()) == rules

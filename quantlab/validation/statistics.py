@@ -101,6 +101,108 @@ def psr(returns: np.ndarray) -> float:
     return probabilistic_sharpe(ratio, len(returns), skewness(returns), kurtosis(returns))
 
 
+def expected_maximum(trials: float, spread: float) -> float:
+    """Expected greatest Sharpe ratio of so many independent trials, none of which has an edge.
+
+    Parameters
+    ----------
+    trials : float
+        Number of independent trials, above 1; fewer give 0.
+    spread : float
+        Standard deviation of the trials' Sharpe ratios, per period.
+
+    Source: Bailey & Lopez de Prado (2014), "The Deflated Sharpe Ratio", Journal of Portfolio Management
+    40(5), equation 1.
+    """
+    from scipy.special import ndtri
+
+    if not trials > 1.0:
+        return 0.0
+    high, higher = ndtri(1.0 - 1.0 / trials), ndtri(1.0 - 1.0 / (trials * math.e))
+    return spread * float((1.0 - np.euler_gamma) * high + np.euler_gamma * higher)
+
+
+def deflated_sharpe(
+    ratio: float, days: int, skew: float, kurt: float, trials: float, spread: float | None = None
+) -> float:
+    """Probability that the true Sharpe ratio exceeds what the best of so many idle trials would show.
+
+    Parameters
+    ----------
+    ratio, days, skew, kurt
+        As of `probabilistic_sharpe`.
+    trials : float
+        Independent trials. Neighbouring cells are anything but independent: their plain number deflates too
+        much, so it is reported and never decides.
+    spread : float, optional
+        Standard deviation of the trials' Sharpe ratios per period, measured; by default that of pure noise,
+        ``sqrt(1 / (days - 1))``. A search that contains an edge spreads wider and deflates its own find.
+
+    Source: Bailey & Lopez de Prado (2014), equation 2.
+    """
+    if days < 2:
+        return math.nan
+    noise = math.sqrt(1.0 / (days - 1)) if spread is None else spread
+    return probabilistic_sharpe(ratio, days, skew, kurt, expected_maximum(trials, noise))
+
+
+def minimum_track_record(
+    ratio: float, skew: float, kurt: float, benchmark: float = 0.0, confidence: float = 0.95
+) -> float:
+    """Least number of returns with which `probabilistic_sharpe` reaches `confidence`; inf if none does.
+
+    Parameters
+    ----------
+    ratio, benchmark : float
+        Per period.
+    skew, kurt : float
+        Plain kurtosis.
+    confidence : float
+
+    Source: Bailey & Lopez de Prado (2012), equation 11.
+    """
+    from scipy.special import ndtri
+
+    variance = 1.0 - skew * ratio + (kurt - 1.0) / 4.0 * ratio**2
+    if math.isnan(variance) or not variance > 0.0:
+        return math.nan
+    if not ratio > benchmark:
+        return math.inf
+    return 1.0 + variance * float(ndtri(confidence) / (ratio - benchmark)) ** 2
+
+
+def sharpe_of_autocorrelated(returns: np.ndarray, days_per_year: float = 365.0, lags: int = 10) -> float:
+    """Annualised Sharpe ratio with the autocorrelation of the daily returns considered.
+
+    ``sqrt(q)`` days in the root of a year become ``q / sqrt(q + 2 sum over k of (q - k) rho_k)``, k from 1 to
+    `lags`: returns that follow each other make a year more uncertain than as many independent days.
+
+    Parameters
+    ----------
+    returns : float array, shape (D,)
+    days_per_year : float
+    lags : int
+        Autocorrelations that are estimated; the others count as 0.
+
+    Returns
+    -------
+    float
+        NaN where the Sharpe ratio is, or where the estimates leave no variance.
+
+    Source: Lo (2002), "The Statistics of Sharpe Ratios", Financial Analysts Journal 58(4), equation 20.
+    """
+    ratio = sharpe(returns, 1.0)
+    if math.isnan(ratio):
+        return math.nan
+    centred = returns - np.mean(returns)
+    total = float(centred @ centred)
+    variance = days_per_year
+    for lag in range(1, min(lags, len(returns) - 1) + 1):
+        correlation = float(centred[lag:] @ centred[:-lag]) / total
+        variance += 2.0 * (days_per_year - lag) * correlation
+    return ratio * days_per_year / math.sqrt(variance) if variance > 0.0 else math.nan
+
+
 def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """Clopper-Pearson interval of a share: exact, never shorter than it says.
 

@@ -1,6 +1,7 @@
 import math
 
 import numpy as np
+import purgedcv
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,10 +10,14 @@ from scipy import stats
 
 from quantlab.validation.statistics import (
     binomial_interval,
+    deflated_sharpe,
+    expected_maximum,
     kurtosis,
+    minimum_track_record,
     probabilistic_sharpe,
     psr,
     sharpe,
+    sharpe_of_autocorrelated,
     skewness,
     timing_alpha_t,
     upper_p,
@@ -105,3 +110,66 @@ def test_binomial_interval_against_scipy_and_its_edges():
         assert binomial_interval(k, n) == pytest.approx((exact.low, exact.high), abs=1e-12)
     assert binomial_interval(0, 200)[0] == 0.0
     assert binomial_interval(60, 60)[1] == 1.0
+
+
+def test_deflated_sharpe_gives_the_published_numbers():
+    """Bailey & Lopez de Prado (2014): Sharpe 2.5 a year of 250 days, 1,250 days, skew -3, kurtosis 10."""
+    spread = math.sqrt(0.5 / 250)
+    assert expected_maximum(100, spread) == pytest.approx(0.1132, abs=5e-5)
+    ratio = 2.5 / math.sqrt(250)
+    assert deflated_sharpe(ratio, 1_250, -3.0, 10.0, 100, spread) == pytest.approx(0.9004, abs=5e-5)
+    assert deflated_sharpe(ratio, 1_250, -3.0, 10.0, 46, spread) == pytest.approx(0.9505, abs=5e-5)
+
+
+def test_one_trial_deflates_nothing_and_more_trials_deflate_more():
+    few = [deflated_sharpe(0.08, 900, -0.2, 5.0, n) for n in (1, 2, 10, 100, 10_000)]
+    assert few[0] == probabilistic_sharpe(0.08, 900, -0.2, 5.0)
+    assert sorted(few, reverse=True) == few
+    assert math.isnan(deflated_sharpe(0.08, 1, 0.0, 3.0, 10))
+
+
+def test_expected_maximum_is_that_of_simulated_trials():
+    drawn = np.random.default_rng(0).normal(0, 0.3, (20_000, 50)).max(axis=1)
+    assert expected_maximum(50, 0.3) == pytest.approx(drawn.mean(), rel=0.02)
+
+
+@pytest.mark.parametrize(("per_year", "years"), [(252, 2.73), (52, 2.83), (12, 3.24)])
+def test_minimum_track_record_gives_the_published_numbers(per_year, years):
+    """Bailey & Lopez de Prado (2012): years until an annual Sharpe of 2 is known to be above 1, at 95 %."""
+    one = 1 / math.sqrt(per_year)
+    assert minimum_track_record(2 * one, 0.0, 3.0, one) / per_year == pytest.approx(years, abs=0.005)
+
+
+def test_minimum_track_record_is_where_the_probability_reaches_the_confidence():
+    days = minimum_track_record(0.07, -0.5, 6.0, 0.02, 0.9)
+    assert probabilistic_sharpe(0.07, days, -0.5, 6.0, 0.02) == pytest.approx(0.9)
+    assert minimum_track_record(0.02, 0.0, 3.0, 0.02) == math.inf
+    assert math.isnan(minimum_track_record(math.nan, 0.0, 3.0))
+
+
+def test_other_libraries_agree_on_deflation():
+    ratio = RETURNS.mean() / RETURNS.std(ddof=1)
+    skew, kurt = stats.skew(RETURNS), stats.kurtosis(RETURNS, fisher=False)
+    theirs = purgedcv.deflated_sharpe_ratio(RETURNS, 30, 0.001)
+    assert deflated_sharpe(ratio, 900, skew, kurt, 30, math.sqrt(0.001)) == pytest.approx(theirs, abs=2e-3)
+    length = purgedcv.min_track_record_length(0.3, 0.1, 0.05, -1.0, 7.0)
+    assert math.ceil(minimum_track_record(0.3, -1.0, 7.0, 0.1)) == pytest.approx(length, abs=1)
+
+
+def test_autocorrelation_changes_a_year_as_lo_has_it():
+    """AR(1) returns: the variance of a sum over a year is known; a long sample must come near it."""
+    rng, phi, days = np.random.default_rng(1), 0.2, 400_000
+    noise = rng.normal(0.0005, 0.01, days)
+    returns = np.empty(days)
+    returns[0] = noise[0]
+    for t in range(1, days):
+        returns[t] = phi * returns[t - 1] + noise[t]
+    year = 365
+    variance = year + 2 * sum((year - k) * phi**k for k in range(1, year))
+    expected = sharpe(returns, 1.0) * year / math.sqrt(variance)
+    assert sharpe_of_autocorrelated(returns) == pytest.approx(expected, rel=0.02)
+    assert sharpe_of_autocorrelated(returns) < 0.9 * sharpe(returns)
+    alone = rng.permutation(returns)
+    assert sharpe_of_autocorrelated(alone) == pytest.approx(sharpe(alone), rel=0.02)
+    assert sharpe_of_autocorrelated(alone, lags=0) == pytest.approx(sharpe(alone))
+    assert math.isnan(sharpe_of_autocorrelated(np.zeros(10)))

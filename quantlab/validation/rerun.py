@@ -1,0 +1,216 @@
+"""The whole search, run again on markets that have no edge: how often does luck find as much?
+
+A search is a function of candles. It is run on markets made of the real one (`sign_flip`, `permute`), each of
+which keeps what a lucky rule could feed on and destroys what a skilled one needs, and the score of its best
+cell is compared with that on the real market. Whatever the search does, thousands of cells, a sampler, a
+filter, it does there too, so that its freedom to pick is paid for in full.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from quantlab.backtest.surface import Surface
+from quantlab.errors import InputError
+from quantlab.market.candles import Candles
+from quantlab.market.nulls import permute, sign_flip
+from quantlab.validation.walkforward import Search
+
+Score = Callable[[Surface], float]
+NULLS: Mapping[str, Callable[[Candles, np.random.Generator], Candles]] = {
+    "sign_flip": sign_flip,
+    "permute": permute,
+}
+"""Markets without an edge; each is blind to something, so both are asked."""
+
+ENOUGH = 10
+"""Scores at least as good as the real one after which a null has answered: the p-value is no small one."""
+
+
+@dataclass(frozen=True)
+class NullScores:
+    """What the search found on the markets of one null.
+
+    Attributes
+    ----------
+    null : str
+        A key of `NULLS`.
+    real : float
+        Score on the real market.
+    scores : float array (drawn,)
+        Of the null markets in the order they were drawn; market i depends on the seed and on i alone.
+    draws : int
+        How many were to be drawn.
+    """
+
+    null: str
+    real: float
+    scores: np.ndarray
+    draws: int
+
+    @property
+    def as_good(self) -> int:
+        """Null markets on which the search did as well or better."""
+        return int(np.count_nonzero(self.scores >= self.real))
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped before the last draw, because it had answered."""
+        return len(self.scores) < self.draws
+
+    @property
+    def p(self) -> float:
+        """Chance that the search does as well on a market without an edge.
+
+        ``(as good + 1) / (drawn + 1)``, and ``as good / drawn`` where the tenth as good ended the draws.
+
+        Source: Besag & Clifford (1991), "Sequential Monte Carlo p-values", Biometrika 78(2).
+        """
+        if self.as_good >= ENOUGH:
+            return self.as_good / len(self.scores)
+        return (self.as_good + 1) / (len(self.scores) + 1)
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """The search on both nulls.
+
+    Attributes
+    ----------
+    real : float
+        Score on the real market.
+    nulls : tuple of NullScores
+    seed : int
+    """
+
+    real: float
+    nulls: tuple[NullScores, ...]
+    seed: int
+
+    @property
+    def p(self) -> float:
+        """The greater of the p-values of the nulls: what the real market shows must be too much for each."""
+        return max(null.p for null in self.nulls)
+
+    def __str__(self) -> str:
+        parts = [
+            f"{null.as_good} of {len(null.scores)} {name} markets did as well (p = {null.p:.3f})"
+            for null, name in zip(self.nulls, ("mirrored", "shuffled"), strict=False)
+        ]
+        return "; ".join(parts)
+
+
+def best_timing_t(min_trades: int = 30) -> Score:
+    """Score of a search: the greatest timing alpha t among cells with that many trades; -inf if none has."""
+
+    def score(surface: Surface) -> float:
+        values = surface["timing_t"][surface["trades"] >= min_trades]
+        return float(np.nanmax(values)) if np.isfinite(values).any() else -np.inf
+
+    return score
+
+
+def rerun(
+    search: Search,
+    candles: Candles,
+    *,
+    score: Score | None = None,
+    draws: int = 199,
+    alpha: float | None = None,
+    seed: int = 0,
+    earlier: Rerun | None = None,
+    progress: bool = True,
+) -> Rerun:
+    """Run a search again on mirrored and on shuffled markets.
+
+    Parameters
+    ----------
+    search : callable ``(candles) -> Surface``
+        The complete search, the same on the same candles each time. Its cells must not have been chosen by
+        looking at these candles.
+    candles : Candles
+        The real market.
+    score : callable ``(surface) -> float``, optional
+        Larger is better; by default `best_timing_t` with 30 trades: what holding a drifting market earns is
+        no score.
+    draws : int
+        Markets of each null at most. 199 resolve a p-value of 0.05, and `alpha` below 0.005 needs more.
+    alpha : float, optional
+        Stop a null as soon as no p-value at or below it can be reached any more, too.
+    seed : int
+    earlier : Rerun, optional
+        Result of an interrupted call (`Interrupted.rerun`) with the same seed: its markets are not run again.
+    progress : bool
+
+    Returns
+    -------
+    Rerun
+        A null stops at the tenth market that does as well, so that a search that found nothing costs little.
+
+    Raises
+    ------
+    InputError
+        The search differs from itself on the same candles, the market never moves, `earlier` is another's.
+    Interrupted
+        On Ctrl-C, with what was drawn so far.
+    """
+    score = score or best_timing_t()
+    if draws < 1:
+        raise InputError(f"`draws` must be at least 1, got {draws}.")
+    if np.nanmin(candles.low) == np.nanmax(candles.high):
+        raise InputError(f"{candles!r} never moves: no null can be made of constant prices.")
+    real = score(search(candles))
+    if score(search(candles)) != real:
+        raise InputError("the search gave two scores on the same candles: give it a seed of its own.")
+    known = _scores(earlier, real, seed)
+    from tqdm.auto import tqdm
+
+    with tqdm(total=len(NULLS) * draws, disable=not progress, desc="null markets", leave=False) as bar:
+        try:
+            for place, (null, make) in enumerate(NULLS.items()):
+                found = known[null]
+                while not _answered(found, real, draws, alpha):
+                    rng = np.random.default_rng([seed, place, len(found)])
+                    found.append(score(search(make(candles, rng))))
+                    bar.update()
+                bar.update(draws - len(found))
+        except KeyboardInterrupt as error:
+            raise Interrupted(_result(real, known, draws, seed)) from error
+    return _result(real, known, draws, seed)
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while null markets were drawn; `rerun` has what was found."""
+
+    def __init__(self, found: Rerun) -> None:
+        drawn = sum(len(null.scores) for null in found.nulls)
+        super().__init__(f"interrupted after {drawn} null markets: call again with `earlier=` to go on.")
+        self.rerun = found
+
+
+def _answered(scores: list[float], real: float, draws: int, alpha: float | None) -> bool:
+    as_good = sum(score >= real for score in scores)
+    hopeless = alpha is not None and (as_good + 1) / (draws + 1) > alpha
+    return as_good >= ENOUGH or len(scores) >= draws or hopeless
+
+
+def _scores(earlier: Rerun | None, real: float, seed: int) -> dict[str, list[float]]:
+    if earlier is None:
+        return {null: [] for null in NULLS}
+    if (earlier.real, earlier.seed) != (real, seed):
+        raise InputError(
+            f"`earlier` is of another search: score {earlier.real:g} with seed {earlier.seed}, now {real:g} "
+            f"with seed {seed}: start anew."
+        )
+    return {null.null: null.scores.tolist() for null in earlier.nulls}
+
+
+def _result(real: float, known: Mapping[str, list[float]], draws: int, seed: int) -> Rerun:
+    nulls = tuple(NullScores(null, real, np.array(scores), draws) for null, scores in known.items())
+    return Rerun(real, nulls, seed)
+
+
+__all__ = ["ENOUGH", "NULLS", "Interrupted", "NullScores", "Rerun", "Score", "best_timing_t", "rerun"]

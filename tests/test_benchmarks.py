@@ -131,3 +131,12 @@ def test_a_second_process_is_measured_with_every_kernel_cached() -> None:
     assert found["import"]["seconds"] < found["names"]["seconds"]
     assert found["first_sweep"]["seconds"] > found["sweep"]["seconds"] > 0
     assert found["again"]["cpu_seconds"] > 0
+
+
+@pytest.mark.slow
+def test_the_cost_of_the_statistics_is_measured() -> None:
+    found = figures("gate_cost.py", "--bars", "1500", "--draws", "19", "--cells", "2000")
+    assert found["edge"]["cells"] == found["noise"]["cells"] == 1_560
+    assert found["noise"]["markets"] < 38 == found["edge"]["markets"]
+    assert found["pbo_splits"] == 12_870
+    assert min(found[name] for name in ("edge_seconds", "noise_seconds", "pbo_seconds", "spa_seconds")) > 0

@@ -150,6 +150,14 @@ def test_the_examples_of_the_page_on_regimes_work() -> None:
     } == columns
 
 
+def test_the_examples_of_the_page_on_honesty_work() -> None:
+    (example,) = examples(DOCS / "honesty.md")
+    found: dict[str, Any] = {}
+    exec(compile(example, "honesty.md", "exec"), found)
+    assert 0.0 < found["found"].p <= 1.0
+    assert len(found["surface"].blocks.market) == 100
+
+
 def test_the_sweep_page_knows_what_a_cell_takes() -> None:
     bytes_of = [int(row[1]) for row in rows(DOCS / "sweep.md", "Memory")]
     plain = Request().rows

@@ -109,7 +109,9 @@ def list_strategies(as_json: AsJson = False) -> None:
     constraints, reference {parameter: values}].
     """
     from quantlab import strategies
+    from quantlab.signals import load_packages
 
+    load_packages()
     found = [strategies.get(name) for name in strategies.names()]
     listed = [{"name": s.name, **s.space.to_json(), "reference": s.reference} for s in found]
     lines = []

@@ -268,13 +268,18 @@ def pick(choice: np.ndarray, **options: Callable[[], np.ndarray]) -> np.ndarray:
     return picked
 
 
+def load_packages() -> None:
+    """Import every package with an entry point in ``quantlab.strategies``: it registers what it holds."""
+    for package in importlib.metadata.entry_points(group="quantlab.strategies"):
+        package.load()  # the library itself comes in by this door
+
+
 def find_strategy(name: str | Strategy) -> Strategy:
     """The registered strategy called `name` (a Strategy is returned as it is)."""
     if isinstance(name, Strategy):
         return name
     if name not in REGISTRY:
-        for package in importlib.metadata.entry_points(group="quantlab.strategies"):
-            package.load()  # registers what it holds: the library itself comes in by this door
+        load_packages()
     if name not in REGISTRY:
         raise UnknownNameError("strategy", name, REGISTRY)
     return REGISTRY[name]
@@ -295,6 +300,7 @@ __all__ = [
     "crossed_below",
     "dropping_clauses",
     "find_strategy",
+    "load_packages",
     "own_clauses",
     "pick",
     "strategy",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import linecache
+import os
 import re
+import subprocess
 import sys
+import tomllib
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +177,63 @@ def test_the_example_strategy_keeps_the_contract() -> None:
         exec(compile(example, str(ROOT / "CONTRIBUTING.md"), "exec"), {"__name__": "example"})
     finally:
         assert REGISTRY.pop("above_average").name == "above_average"
+
+
+@pytest.fixture
+def _registry() -> Iterator[None]:
+    before = dict(REGISTRY)
+    yield
+    REGISTRY.clear()
+    REGISTRY.update(before)
+
+
+@pytest.mark.usefixtures("_registry")
+def test_the_page_on_writing_a_strategy_runs_as_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    found: dict[str, Any] = {"__name__": "a_notebook"}
+    told = []
+    for i, example in enumerate(examples(DOCS / "write-a-strategy.md")):
+        source = f"<cell {i}>"  # as in a notebook: no file, but its lines can be looked up
+        linecache.cache[source] = (len(example), None, example.splitlines(keepends=True), source)
+        exec(compile(example, source, "exec"), found)
+        told.append(capsys.readouterr().out)
+    assert "too_good" in told[2]
+    assert "bar" in told[2]
+    assert found["surface"].size == 30
+    assert found["surface"]["trades"].min() > 20
+    assert found["wider"].size == 6
+    assert found["by_regime"].in_regime("trades", "bull").sum() > 0
+    name, value = told[4].splitlines()
+    assert name == "'dept' is not a parameter of pullback: did you mean 'depth'?"
+    assert "`depth` of pullback must be in [0.5, 4]" in value
+    assert "200" in value
+
+
+def test_a_package_of_ones_own_is_found_by_its_entry_point(tmp_path: Path) -> None:
+    page = (DOCS / "write-a-strategy.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    declared = tomllib.loads(text)["project"]
+    group, points = declared["entry-points"].popitem()
+    package = tmp_path / "my_strategies"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "pullback.py").write_text(examples(DOCS / "write-a-strategy.md")[0], encoding="utf-8")
+    info = tmp_path / "my_strategies-1.0.dist-info"  # what an installer leaves behind
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-strategies\nVersion: 1.0\n", "utf-8")
+    lines = [f"[{group}]", *(f"{name} = {module}" for name, module in points.items())]
+    (info / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
+    code = """
+import quantlab as ql
+from quantlab.testing import check_strategy
+check_strategy("pullback")
+surface = ql.sweep("pullback", ql.sample_candles()[:3_000], progress=False)
+print(surface.size, surface.strategy.signals.__module__)
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    for command in ([sys.executable, "-c", code], [sys.executable, "-m", "quantlab.cli", "strategies"]):
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "30 my_strategies.pullback" in done.stdout or "\npullback\n" in done.stdout
 
 
 def test_the_places_that_contributing_names_are_there() -> None:

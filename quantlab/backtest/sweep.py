@@ -66,7 +66,7 @@ class How(TypedDict, total=False):
 def sweep(
     strategy: str | Strategy,
     candles: Candles,
-    cells: Cells | None = None,
+    cells: Cells | Mapping[str, Any] | None = None,
     execution: Execution | None = None,
     **how: Unpack[How],
 ) -> Surface: ...
@@ -76,7 +76,7 @@ def sweep(
 def sweep(
     strategy: str | Strategy,
     candles: Sequence[Candles],
-    cells: Cells | None = None,
+    cells: Cells | Mapping[str, Any] | None = None,
     execution: Execution | None = None,
     **how: Unpack[How],
 ) -> MarketSurface: ...
@@ -85,7 +85,7 @@ def sweep(
 def sweep(
     strategy: str | Strategy,
     candles: Candles | Sequence[Candles],
-    cells: Cells | None = None,
+    cells: Cells | Mapping[str, Any] | None = None,
     execution: Execution | None = None,
     *,
     assumptions: Sequence[str] = (),
@@ -107,8 +107,8 @@ def sweep(
     strategy : str or Strategy
     candles : Candles or sequence of Candles
         Markets, timeframes or periods; the same cells are evaluated on each.
-    cells : Grid or Points, optional
-        By default the reference grid of the strategy.
+    cells : mapping, Grid or Points, optional
+        A mapping names the values of each axis; by default the reference grid of the strategy.
     execution : Execution, optional
         Costs, sides, fill assumption, sizing.
     assumptions : sequence of str

@@ -23,7 +23,7 @@ from quantlab.backtest.surface import Surface, identity
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy, find_strategy
-from quantlab.space import Cells
+from quantlab.space import Cells, Grid, Points
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ class Task:
 def make_tasks(
     strategy: str | Strategy,
     candles: Candles | Sequence[Candles],
-    cells: Cells | None = None,
+    cells: Cells | Mapping[str, Any] | None = None,
     execution: Execution | None = None,
     *,
     assumptions: Sequence[str] = (),
@@ -96,11 +96,7 @@ def make_tasks(
 ) -> tuple[Task, ...]:
     """Check what is asked of a sweep and split it by market; parameters as of `sweep`."""
     found, execution = find_strategy(strategy), execution or Execution()
-    cells = found.grid() if cells is None else cells
-    if cells.space.owner != found.name:
-        raise InputError(
-            f"the cells belong to {cells.space.owner}, not to {found.name}: make them with its own space."
-        )
+    cells = cells_of(found, cells)
     if isinstance(candles, Candles):
         candles, regimes, intrabar = [candles], [regimes], [intrabar]
     check_markets(candles)
@@ -114,6 +110,29 @@ def make_tasks(
         request = make_request(market, execution, assumptions, label, blocks)
         tasks.append(Task(Job(found, market, execution, request, detail, threads), cells))
     return tuple(tasks)
+
+
+def cells_of(strategy: Strategy, given: Cells | Mapping[str, Any] | None) -> Cells:
+    """The cells that are meant: of a mapping the grid of its values, of None the reference grid.
+
+    Raises
+    ------
+    InputError
+        They are of another strategy, or no cells at all.
+    """
+    cells = given
+    if given is None or isinstance(given, Mapping):
+        cells = strategy.grid() if given is None else strategy.space.grid(**given)
+    if not isinstance(cells, Grid | Points):
+        raise InputError(
+            f"the cells of {strategy.name} are a mapping of parameter to values, a Grid or Points, got "
+            f"{type(given).__name__}: of a list of single cells make space.points(list)."
+        )
+    if cells.space.owner != strategy.name:
+        raise InputError(
+            f"the cells belong to {cells.space.owner}, not to {strategy.name}: make them with its own space."
+        )
+    return cells
 
 
 def check_markets(candles: Sequence[Candles]) -> None:

@@ -237,7 +237,7 @@ def _grid(panel: _Panel, exponential: bool = False) -> list[str]:
 def _days(panel: _Panel, timestamps_ms: np.ndarray, height: int) -> list[str]:
     """Dates below, about six of them."""
     count = min(6, panel.bars)
-    parts, spans_days = [], int(timestamps_ms[-1] - timestamps_ms[0]) > 3 * 86_400_000
+    parts, spans_days = [], int(timestamps_ms[-1] - timestamps_ms[0]) > 12 * 86_400_000
     for i in range(count):
         bar = int((i + 0.5) * panel.bars / count)
         moment = np.datetime_as_string(np.datetime64(int(timestamps_ms[bar]), "ms"), unit="m")

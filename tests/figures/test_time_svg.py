@@ -61,7 +61,7 @@ def test_marks_levels_labels_and_volume_are_there():
     assert len(marks) == 3
     x = [float(re.match(r"M([\d.]+)", d)[1]) for d in marks]
     assert x == sorted(x)
-    assert any(re.fullmatch(r"20\d\d-\d\d-\d\d", t) for t in texts(text))
+    assert any(re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:00", t) for t in texts(text))
     assert len(text) < 40_000
 
 

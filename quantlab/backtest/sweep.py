@@ -26,6 +26,7 @@ from quantlab.backtest.execution import Execution
 from quantlab.backtest.local import Job
 from quantlab.backtest.markets import MarketSurface
 from quantlab.backtest.metrics import METRICS
+from quantlab.backtest.paged import Room
 from quantlab.backtest.parts import Part, Place, plan
 from quantlab.backtest.surface import Surface
 from quantlab.backtest.task import Task, make_tasks, one_each, surface_key
@@ -127,7 +128,7 @@ def sweep(
     budget : int, optional
         Bytes that a part may hold, its result included; by default 256 MiB, or 800 bytes per bar if that is
         more. The surface itself comes on top: 168 bytes per cell and market, 168 more for another
-        assumption, 48 for a regime, 24 for a block.
+        assumption, 48 for a regime, 24 for a block; above 192 MiB it lies in the temporary folder.
     threads : int, optional
         At most, and by default, as many as there are processors. On a cluster: of each part, by default 1.
     cluster : distributed.Client, Dask cluster or str, optional
@@ -223,7 +224,8 @@ class _Unfinished:
     def __init__(self, task: Task, checkpoint: Checkpoint | None) -> None:
         self.task, self._checkpoint = task, checkpoint
         self.missing = task.cells.size
-        self._values = np.empty(0)
+        self._room = Room((0,))
+        self._values: np.ndarray = self._room.array
         self._counted = False
 
     def offer(self, counted: bool, checkpoint: Checkpoint | None) -> None:
@@ -238,12 +240,14 @@ class _Unfinished:
         """
         job, cells, left = self.task.job, self.task.cells, []
         kept = {} if self._checkpoint is None else self._checkpoint.load()
-        self._values = np.empty((job.request.rows, *cells.shape))
+        self._room = Room((job.request.rows, *cells.shape))
+        self._values = self._room.array
         how: dict[str, Any] = {"least": least, "threads": job.threads or threads}
         for place, part in plan(job.strategy, job.candles, cells, budget, job.request, **how):
             number = part_number(place) if kept else 0
             if number in kept:
                 self._put(place, part, kept[number])
+                self._room.release()
             else:
                 left.append((place, part))
         return left
@@ -253,10 +257,11 @@ class _Unfinished:
         self._put(place, part, values)
         if self._checkpoint is not None:
             self._checkpoint.save(part_number(place), self._values[(slice(None), *place)])
+        self._room.release()
 
     def surface(self) -> Surface:
         """The whole; it is let go of here."""
-        values, self._values = self._values, np.empty(0)
+        values, self._values, self._room = self._values, np.empty(0), Room((0,))
         whole = self.task.surface(dict(zip(METRICS, values, strict=False)), values[len(METRICS) :])
         return replace(whole, counted=self._counted)
 

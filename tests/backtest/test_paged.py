@@ -1,4 +1,4 @@
-"""Surfaces larger than memory: the same figures from a file that claims its room and leaves nothing behind."""
+"""Surfaces larger than memory: the same figures from a file that claims its room and leaves nothing."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ from quantlab.backtest.engine import run_cell
 from quantlab.backtest.execution import Costs, Execution, Risk
 from quantlab.backtest.replay import replay
 from quantlab.backtest.trades import OPEN, Run
-from quantlab.indicators.averages import true_range
+from quantlab.indicators import true_range
 from quantlab.market.candles import Candles
 
 ENGINES = pytest.mark.parametrize("engine", [run_cell, replay], ids=["kernel", "replay"])

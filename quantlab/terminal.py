@@ -53,7 +53,9 @@ Values = Annotated[
         "reference grid. With a sampler: LOW,HIGH or one value; the rest is free.",
     ),
 ]
-Sampler = Annotated[str | None, typer.Option(help="tpe, random or grid, instead of sweeping a grid.")]
+Sampler = Annotated[
+    str | None, typer.Option(help="tpe, random, evolution, gp, grid, ...: see docs/search.md.")
+]
 
 
 @dataclass(frozen=True)

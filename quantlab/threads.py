@@ -106,8 +106,8 @@ def aside(
                 future.exception(timeout=_TICK_S)
                 return future.result()
             except TimeoutError:
-                if future.done():
-                    raise
+                if future.done():  # of its own, or it ended just after the wait for it did
+                    return future.result()
                 waiting()
     except BaseException:
         stop()

@@ -18,7 +18,7 @@ from quantlab.lab import Lab
 from quantlab.market.candles import Candles
 from quantlab.market.resample import resample
 from quantlab.market.synthetic import iid
-from quantlab.search.study import search
+from quantlab.search.run import search
 from quantlab.settings import Settings
 from quantlab.validation.budget import Standing, alpha_left, alpha_of
 from quantlab.validation.verdict import Verdict

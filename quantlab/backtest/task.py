@@ -19,7 +19,7 @@ from quantlab.backtest.intrabar import check_intrabar
 from quantlab.backtest.local import Job
 from quantlab.backtest.metrics import METRICS
 from quantlab.backtest.request import Request, make_request, rules_under
-from quantlab.backtest.surface import Surface, identity
+from quantlab.backtest.surface import CandlesIdentity, Surface, identity
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy, find_strategy
@@ -166,7 +166,7 @@ def one_each(name: str, given: Any, candles: Sequence[Candles]) -> list[Any]:
 
 def surface_key(
     strategy: Strategy,
-    candles: Candles,
+    candles: Candles | CandlesIdentity,
     cells: Cells,
     execution: Execution,
     request: Request | None = None,

@@ -21,11 +21,12 @@ from quantlab.backtest.task import make_tasks
 from quantlab.backtest.trades import Run
 from quantlab.errors import InputError, NotStoredError
 from quantlab.lab.documents import Approval, Judged, approved_before, draft, put_document
-from quantlab.lab.ledger import Ledger, count_outside, counted_search, family_key, read_ledger, standing
-from quantlab.lab.sweeps import How, stored_sweep, write
+from quantlab.lab.ledger import Ledger, count_outside, family_key, read_ledger, standing
+from quantlab.lab.searches import stored_search
+from quantlab.lab.sweeps import How, stored_sweep
 from quantlab.lab.training import Training
 from quantlab.market.candles import Candles, parse_ms
-from quantlab.search.study import Study, search
+from quantlab.search.study import Study
 from quantlab.settings import Settings
 from quantlab.signals import Strategy
 from quantlab.space import Cells
@@ -193,33 +194,37 @@ class Lab(Training):
     def search(
         self,
         strategy: str | Strategy,
-        candles: Candles,
+        candles: Candles | Sequence[Candles],
         *,
         sampler: Any = "tpe",
         trials: int = 1_000,
+        name: str | None = None,
+        restart: bool = False,
         **options: Any,
     ) -> Study:
-        """Search a space with a sampler instead of a grid; every trial is stored and counted.
+        """Search with a sampler; every trial is stored and counted. Interrupted or killed, it goes on by the
+        same call and ends as if it had never stopped.
 
         Parameters
         ----------
         strategy : str or Strategy
-        candles : Candles
-        sampler : {"tpe", "random", "grid"}, Grid or callable
+        candles : Candles or sequence of Candles
+        sampler : str, Grid or callable
+            One of `quantlab.search.choose.SAMPLERS`, or ``"grid"``; with at most `trials` cells.
         trials : int
-            Distinct cells to evaluate at most.
+        name : str, optional
+            It is kept under it also when it has ended, and refused with the reason if anything changed.
+        restart : bool
+            Begin anew.
         **options
-            As `quantlab.search.study.search` takes them: objective, min_trades, seed, batch, bounds,
-            execution, progress.
+            As of `quantlab.search.run.search`.
         """
-        found = strategies.get(strategy)
-        what = self._remember(candles), sampler, trials, options
-        with counted_search(self.store, found, *what) as counting:
-            study = search(found, candles, sampler=sampler, trials=trials, **options)
-        write(self.store, study.surface)
-        if not study.interrupted:
-            counting.forget()
-        self._searches[study.surface.key] = family_key(counting.key, study.surface.identity.family)
+        for market in [candles] if isinstance(candles, Candles) else candles:
+            self._remember(market)
+        options |= {"sampler": sampler, "trials": trials, "name": name, "restart": restart}
+        study, key = stored_search(self.store, strategies.get(strategy), candles, **options)
+        for surface in study.surfaces:
+            self._searches[surface.key] = family_key(key, surface.identity.family)
         return study
 
     def configuration_id(self, verdict: Verdict) -> str:

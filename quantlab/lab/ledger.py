@@ -138,13 +138,14 @@ def counted_search(
     sampler: Any,
     trials: int,
     options: Mapping[str, Any],
+    keep: bool = True,
 ) -> Iterator[Counting]:
     """Count a search by a sampler and, while this lasts, each of its batches before it is evaluated.
 
     On several markets it is one search on each family, whatever the timeframes and the shares of the history.
 
-    Batches that were finished are kept until `Counting.forget`: the same search again asks for the same cells
-    in the same order, finds their figures and goes on where it was.
+    With `keep`, batches that were finished are kept until `Counting.forget`: the same search again asks for
+    the same cells in the same order, finds their figures and goes on where it was.
     """
     markets = [candles] if isinstance(candles, Candles) else list(candles)
     key = _search_key(strategy, markets, sampler, trials, options)
@@ -158,9 +159,11 @@ def counted_search(
 
     counting = Counting(store, key)
 
-    def count(batch: Task) -> Parts:
+    def count(batch: Task) -> Parts | None:
         of = family_key(key, batch.job.candles.family)
         store.count(*(_entry(batch, plain, kind, of) for plain in batch.plain_keys.values()))
+        if not keep:
+            return None
         counting.batches.append(batch.key)
         return Parts(store, batch.key, every_s=0.0)
 

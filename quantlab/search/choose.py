@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -9,14 +11,31 @@ from typing import Any
 import numpy as np
 
 from quantlab.errors import InputError, UnknownNameError
+from quantlab.search.cmaes import CMAESSampler
+from quantlab.search.evolution import EvolutionSampler
 from quantlab.search.grid import GridSampler
+from quantlab.search.halving import HalvingSampler
+from quantlab.search.nsga2 import NSGA2Sampler
 from quantlab.search.random import RandomSampler
 from quantlab.search.sampler import Factory, Sampler
+from quantlab.search.sobol import SobolSampler
+from quantlab.search.surrogate import ExtraTreesSampler, ForestSampler, GPSampler
 from quantlab.search.tpe import TPESampler
 from quantlab.signals import Strategy
 from quantlab.space import Choice, Grid, Parameter, Space
 
-SAMPLERS: dict[str, Factory] = {"random": RandomSampler, "tpe": TPESampler}
+SAMPLERS: dict[str, Factory] = {
+    "random": RandomSampler,
+    "sobol": SobolSampler,
+    "tpe": TPESampler,
+    "gp": GPSampler,
+    "rf": ForestSampler,
+    "et": ExtraTreesSampler,
+    "cmaes": CMAESSampler,
+    "nsga2": NSGA2Sampler,
+    "evolution": EvolutionSampler,
+    "halving": HalvingSampler,
+}
 """Samplers by name; ``"grid"`` is known besides."""
 
 Bounds = Mapping[str, Any]
@@ -74,7 +93,11 @@ def make_sampler(given: str | Grid | Factory, strategy: Strategy, space: Space, 
     ------
     UnknownNameError
         There is no sampler of that name.
+    InputError
+        The space has no parameters, or one without finite bounds; or a package that the sampler needs is
+        not installed.
     """
+    _check_space(space)
     if isinstance(given, Grid):
         return GridSampler(given)
     if not isinstance(given, str):
@@ -84,6 +107,33 @@ def make_sampler(given: str | Grid | Factory, strategy: Strategy, space: Space, 
     if given not in SAMPLERS:
         raise UnknownNameError("sampler", given, [*SAMPLERS, "grid"])
     return SAMPLERS[given](space, seed)
+
+
+def identity_of(given: str | Grid | Factory, sampler: Sampler) -> str:
+    """What names a sampler and what it was made from: a search that goes on must have the same."""
+    if isinstance(given, Grid):
+        what = json.dumps(given.to_json(), sort_keys=True).encode()
+        return f"{sampler.name} {hashlib.sha256(what).hexdigest()[:16]}"
+    if isinstance(given, str):
+        return sampler.name
+    function = getattr(given, "func", given)  # of a functools.partial
+    bound = [*getattr(given, "args", ()), *sorted(getattr(given, "keywords", {}).items())]
+    return (
+        f"{sampler.name} {function.__module__}.{getattr(function, '__qualname__', '')} {bound or ''}".strip()
+    )
+
+
+def _check_space(space: Space) -> None:
+    if not len(space):
+        raise InputError(
+            f"{space.owner} has no parameters, so there is nothing to search: sweep its only cell instead."
+        )
+    for p in space.parameters:
+        if not isinstance(p, Choice) and not np.isfinite([p.low, p.high]).all():
+            raise InputError(
+                f"`{p.name}` of {space.owner} has no finite bounds, got [{p.low}, {p.high}]: a search needs "
+                f"them, e.g. in the space of the strategy."
+            )
 
 
 def _reference(strategy: Strategy, space: Space) -> Grid:

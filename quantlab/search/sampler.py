@@ -7,21 +7,26 @@ not proposed by it before; the study refuses anything else. All samplers pass on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
-from quantlab.space import Space
+from quantlab.space import Cells, Points, Space
 
-Proposal = dict[str, Any]
-
-PATIENCE = 32_768
-"""Draws in a row without a new cell after which a space counts as exhausted."""
+Proposal = Mapping[str, Any]
+Proposed = Cells | Sequence[Proposal] | None
 
 
 class Sampler(Protocol):
-    """Proposes the cells of a study."""
+    """Proposes the cells of a study.
+
+    Beside what is named here a sampler may have: ``several`` (True: it takes several objectives),
+    ``startup`` (cells that it draws before it learns anything), ``history`` (after `ask`: the share of the
+    history, from its start, on which that batch is to be evaluated), ``lineage`` (arrays, one value per
+    cell proposed) and ``recall(cells, values)`` (hear of a batch of an earlier session without proposing
+    it again; without it the batch is asked again, and must come out the same).
+    """
 
     @property
     def name(self) -> str:
@@ -33,14 +38,15 @@ class Sampler(Protocol):
         """Cells per batch, unless the caller of the search says otherwise."""
         ...
 
-    def ask(self, n: int) -> list[Proposal]:
-        """At most `n` new cells, every parameter named; an empty list if none is left."""
+    def ask(self, n: int) -> Proposed:
+        """At most `n` new cells, every parameter named: points, a grid or a list; None if none is left."""
         ...
 
-    def tell(self, cells: Sequence[Mapping[str, Any]], values: np.ndarray) -> None:
-        """Hear the `values` of evaluated `cells`: float64, shape (len(cells),), the higher the better.
+    def tell(self, cells: Any, values: np.ndarray) -> None:
+        """Hear the `values` of the cells just asked, the higher the better: float64, one per cell.
 
-        NaN where the objective is undefined or a constraint of the study (fewest trades) is not met.
+        With several objectives a row per cell. NaN where an objective is undefined or a constraint of the
+        study (fewest trades, deepest drawdown) is not met. The values of a grid come in C order.
         """
         ...
 
@@ -49,39 +55,14 @@ Factory = Callable[[Space, int], Sampler]
 """Makes a fresh sampler from a space and a seed, so that a search can be run again from its start."""
 
 
-def allowed(space: Space, cells: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """Boolean array, shape (len(cells),): which cells satisfy the constraints of the space."""
-    return space.allowed({name: np.asarray([cell[name] for cell in cells]) for name in space.names})
-
-
-class Seen:
-    """The cells that were proposed already."""
-
-    def __init__(self, space: Space) -> None:
-        self._names = space.names
-        self._cells: set[tuple[Any, ...]] = set()
-
-    def add(self, cell: Mapping[str, Any]) -> bool:
-        """Remember `cell`; False if it was there before."""
-        before = len(self._cells)
-        self._cells.add(tuple(cell[name] for name in self._names))
-        return len(self._cells) > before
-
-    def take(self, draws: Iterator[Proposal | None], n: int) -> list[Proposal]:
-        """At most `n` new cells of `draws` (None: a draw that breaks a constraint), in their order.
-
-        Fewer where `draws` ends, or brings nothing new `PATIENCE` times in a row.
-        """
-        found: list[Proposal] = []
-        misses = 0
-        while len(found) < n and misses < PATIENCE:
-            try:
-                cell = next(draws)
-            except StopIteration:
-                break
-            if cell is not None and self.add(cell):
-                found.append(cell)
-                misses = 0
-            else:
-                misses += 1
-        return found
+def cells_of(proposed: Proposed) -> list[dict[str, Any]]:
+    """What a sampler proposed, as a list of cells; forbidden cells of a grid are left out."""
+    if proposed is None:
+        return []
+    if isinstance(proposed, Sequence):
+        return [dict(cell) for cell in proposed]
+    if isinstance(proposed, Points):
+        rows = zip(*(column.tolist() for column in proposed.columns.values()), strict=True)
+        return [dict(zip(proposed.columns, row, strict=True)) for row in rows]
+    allowed = proposed.allowed
+    return [proposed.cell(index) for index in np.ndindex(proposed.shape) if allowed[index]]

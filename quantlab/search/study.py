@@ -1,36 +1,38 @@
-"""A study: one search of one strategy on one market, with every trial it made.
+"""A study: one search of one strategy on one market or several, with every trial it made.
 
 The sampler proposes cells in batches; each batch goes through one sweep call, and its values are told to
 the sampler. A search is a function of its candles and its seed: `Study.again` makes it anew on others,
-which is what an honest test of a search needs.
+which is what an honest test of a search needs, and `Study.resume` goes on with one that was interrupted.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quantlab.backtest.execution import Execution
-from quantlab.backtest.metrics import definition
-from quantlab.backtest.surface import CandlesIdentity, Cell, Surface
-from quantlab.backtest.sweep import surface_key, sweep
+from quantlab.backtest.markets import MarketSurface
+from quantlab.backtest.surface import CandlesIdentity, Cell, Surface, sign
 from quantlab.errors import InputError
-from quantlab.market.candles import Candles
-from quantlab.search.choose import Bounds, make_sampler, narrow
-from quantlab.search.sampler import Factory, Proposal, Sampler, Seen, allowed
-from quantlab.signals import Strategy
-from quantlab.space import Grid, Points
-from quantlab.strategies import get
+from quantlab.search.choose import Bounds, narrow
+from quantlab.search.codes import codes_of
+from quantlab.search.journal import Batch, Memory
+from quantlab.search.learner import pareto
+from quantlab.search.loop import Ended, Part, joined
+from quantlab.search.objective import Objective, Searched
+from quantlab.search.sampler import Factory
+from quantlab.signals import REGISTRY, Strategy
+from quantlab.space import Grid
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Ended = Literal["budget", "exhausted", "interrupted"]
+    import plotly.graph_objects as go
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,8 +41,8 @@ class Study:
 
     Attributes
     ----------
-    surface : Surface
-        All trials as a list of points, in the order of evaluation: what the gate and the database take.
+    parts : tuple of Part
+        The batches, in the order of evaluation.
     ended : {"budget", "exhausted", "interrupted"}
         Why it stopped: all trials made, no new cell left, or Ctrl-C.
     sampler : str
@@ -49,76 +51,165 @@ class Study:
         The sampler as it was given to `search`.
     budget : int
         Trials asked for.
-    objective : str
-        The metric that was searched for.
-    min_trades : int
-        Fewest closed trades of a cell whose objective counts.
+    aim : Objective
+        What was searched for, and the constraints.
     seed : int
     batch : int
         Cells per sweep call.
     bounds : mapping
         What the space was narrowed to; empty: the whole space.
+    about : mapping
+        Everything that decides the trials, as JSON values: what a search that goes on must agree with.
+    lineage : mapping of str to array, optional
+        Of an evolution, where each cell came from: see `EvolutionSampler.lineage`.
     """
 
-    surface: Surface
+    parts: tuple[Part, ...]
     ended: Ended
     sampler: str
     source: str | Grid | Factory
     budget: int
-    objective: str
-    min_trades: int
+    aim: Objective
     seed: int
     batch: int
     bounds: Bounds
+    about: Mapping[str, Any]
+    lineage: Mapping[str, np.ndarray] | None = None
 
     def __repr__(self) -> str:
-        known, where = self.convergence[-1], self.candles
-        best = f"no {self.objective} yet" if np.isnan(known) else f"best {self.objective} {known:.3g}"
+        known, named = np.atleast_1d(self.convergence[-1]), self.aim.metrics
+        found = [f"{m} {v:.3g}" for m, v in zip(named, known, strict=True) if not np.isnan(v)]
+        best = f"best {', '.join(found)}" if found else f"no {self.aim.metrics[0]} yet: {self.reason}"
         count = f"{self.n_trials:,} of {self.budget:,} trials ({self.ended})"
-        market = f"{where.exchange} {where.symbol} {where.timeframe}, {where.bars:,} bars"
+        market = self._market()
         return f"Study({self.strategy.name}, {self.sampler}, {count}, {best}, {market})"
+
+    def _market(self) -> str:
+        first = self.parts[-1].surface
+        if isinstance(first, MarketSurface):
+            return f"{len(first)} markets"
+        where = first.identity
+        return f"{where.exchange} {where.symbol} {where.timeframe}, {where.bars:,} bars"
 
     @property
     def strategy(self) -> Strategy:
         """The strategy that was searched."""
-        return self.surface.strategy
+        return self.parts[0].surface.strategy
 
     @property
     def candles(self) -> CandlesIdentity:
-        """Which candles it was searched on."""
-        return self.surface.identity
+        """Which candles it was searched on (of several markets, the first)."""
+        first = self.parts[-1].surface
+        return first.identity if isinstance(first, Surface) else first.surfaces[0].identity
 
     @property
     def execution(self) -> Execution:
         """Costs and rules of every trial."""
-        return self.surface.execution
+        return self.parts[0].surface.execution
+
+    @property
+    def objective(self) -> Any:
+        """The metric that was searched for, a tuple of several."""
+        return self.aim.metrics[0] if len(self.aim.metrics) == 1 else self.aim.metrics
+
+    @property
+    def min_trades(self) -> int:
+        """Fewest closed trades of a cell whose objective counts."""
+        return self.aim.min_trades
 
     @property
     def n_trials(self) -> int:
-        """Cells evaluated."""
-        return self.surface.size
+        """Cells evaluated, on whatever share of the history."""
+        return sum(len(part.scores) for part in self.parts)
 
     @property
     def interrupted(self) -> bool:
         """Whether Ctrl-C ended it before its budget was spent."""
         return self.ended == "interrupted"
 
+    def _title(self, what: str) -> str:
+        return f"{self.strategy.name}, {self.sampler}: {what}"
+
+    @property
+    def _whole(self) -> list[Part]:
+        return [part for part in self.parts if part.share == 1.0]
+
+    @cached_property
+    def surface(self) -> Any:
+        """All trials on the whole history as a list of points, in the order of evaluation.
+
+        A `Surface`, which the gate and the database take; of several markets a `MarketSurface`.
+
+        Raises
+        ------
+        InputError
+            No trial was made on the whole history yet.
+        """
+        if not self._whole:
+            raise InputError(
+                f"none of {self.n_trials} trials of {self.sampler} was made on the whole history yet: "
+                "resume the search, or give it a larger budget."
+            )
+        return joined([part.surface for part in self._whole])
+
+    @property
+    def surfaces(self) -> tuple[Surface, ...]:
+        """The surface of each market; none where no trial was made on the whole history yet."""
+        if not self._whole:
+            return ()
+        found = self.surface
+        return (found,) if isinstance(found, Surface) else found.surfaces
+
+    @cached_property
+    def _one(self) -> Surface:
+        """The surface, or the aggregate of several."""
+        found = self.surface
+        one: Surface = found if isinstance(found, Surface) else found.across(self.aim.aggregate)
+        return one
+
+    @property
+    def partial(self) -> list[tuple[float, Searched]]:
+        """The trials on a share of the history: share and surface of each batch."""
+        return [(part.share, part.surface) for part in self.parts if part.share < 1.0]
+
     @property
     def trials(self) -> dict[str, np.ndarray]:
-        """Every parameter, then every metric: arrays of shape (n_trials,), in the order of evaluation."""
-        return {**self.surface.cells.mesh(), **self.surface.metrics}
+        """Every parameter, then every metric: arrays of shape (trials,), in the order of evaluation.
+
+        Of several markets, the aggregate over them. Trials on a share of the history are left out.
+        """
+        return {**self.surface.cells.mesh(), **self._one.metrics}
+
+    @property
+    def values(self) -> np.ndarray:
+        """The objectives of each trial: float64 (n_trials, objectives), in the order of evaluation.
+
+        NaN where undefined or a constraint is not met, and for trials on a share of the history.
+        """
+        rows = [np.where(part.share == 1.0, part.scores * self.aim.signs, np.nan) for part in self.parts]
+        return np.concatenate(rows)
 
     @property
     def convergence(self) -> np.ndarray:
-        """Best objective after each trial: float64 (n_trials,), NaN until a cell has one."""
-        scores = _scores(self.surface, self.objective, self.min_trades)
-        return _sign(self.objective) * np.fmax.accumulate(scores)
+        """Best objective after each trial: float64 (n_trials,), NaN until a cell has one.
+
+        Of several objectives, the best of each alone: (n_trials, objectives).
+        """
+        best = self.aim.signs * np.fmax.accumulate(self.values * self.aim.signs)
+        return best if len(self.aim.metrics) > 1 else best[:, 0]
+
+    @property
+    def reason(self) -> str | None:
+        """Why no trial has an objective, in words; None if one has."""
+        if not np.isnan(self.values).all(axis=1).all():
+            return None
+        return self.aim.why_none(self.surface) if self._whole else "no trial on the whole history yet"
 
     @property
     def key(self) -> str:
         """SHA-256 (hex) of code, candles, execution, how it was searched and the cells evaluated."""
-        settings = ("sampler", "budget", "objective", "min_trades", "seed", "batch")
-        what: dict[str, Any] = {name: getattr(self, name) for name in settings}
+        what: dict[str, Any] = {name: getattr(self, name) for name in ("sampler", "budget", "seed", "batch")}
+        what["objective"] = self.aim.to_json()
         what["bounds"] = {name: np.asarray(value).tolist() for name, value in self.bounds.items()}
         what["surface"] = self.surface.key
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
@@ -129,212 +220,153 @@ class Study:
         Raises
         ------
         InputError
-            No trial has the metric and enough trades.
+            No trial has the metric and meets the constraints, with the reason; or several objectives were
+            searched for and none is named.
         """
-        metric = self.objective if metric is None else metric
+        if metric is None and len(self.aim.metrics) > 1:
+            raise InputError(
+                f"of several objectives no cell is the best: see front, or name one of {self.aim.metrics}."
+            )
+        metric = self.aim.metrics[0] if metric is None else metric
+        if metric in self.aim.metrics:
+            direction = self.aim.directions[self.aim.metrics.index(metric)]
+        else:
+            direction = "lower" if sign(metric) < 0 else "higher"
         least = self.min_trades if min_trades is None else min_trades
-        highest = self.surface.best(metric, least)
-        if _sign(metric) > 0:
-            return highest
-        return self.surface.cell((int(np.nanargmin(self.surface.eligible(metric, least))),))
+        aim = replace(self.aim, metrics=(metric,), directions=(direction,), min_trades=least)
+        scores = aim.scores(self.surface)[:, 0]
+        if np.isnan(scores).all():
+            raise InputError(f"{aim.why_none(self.surface)}.")
+        cell: Cell = self._one.cell((int(np.nanargmax(scores)),))
+        return cell
+
+    @property
+    def front(self) -> np.ndarray:
+        """Places in `trials` of those on the Pareto front: no other is as good in all and better in one."""
+        return np.flatnonzero(pareto(self.aim.scores(self.surface)))
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per trial in the order of evaluation: parameters, then all metrics."""
-        return self.surface.to_frame()
+        """One row per trial (and market) in the order of evaluation: parameters, then all metrics."""
+        frame: pd.DataFrame = self.surface.to_frame()
+        return frame
 
-    def again(self, candles: Candles, *, seed: int | None = None, progress: bool = False) -> Study:
+    def front_frame(self) -> pd.DataFrame:
+        """The Pareto front, a row per trial, sorted by the first objective: objectives and parameters."""
+        import pandas as pd
+
+        trials, front = self.trials, self.front
+        columns = {name: trials[name][front] for name in (*self.aim.metrics, *self.strategy.space.names)}
+        frame = pd.DataFrame(columns).drop_duplicates()
+        rising = self.aim.directions[0] == "lower"
+        return frame.sort_values(self.aim.metrics[0], ascending=rising, ignore_index=True)
+
+    def importance(self, metric: str | None = None) -> dict[str, float]:
+        """How much each parameter decides whether a cell is among the best tenth, largest first.
+
+        PED-ANOVA over all trials with a defined value; fractions that sum to 1.
+
+        Parameters
+        ----------
+        metric : str, optional
+            By default the first objective.
+
+        Raises
+        ------
+        InputError
+            Fewer than twenty trials have a value, or no parameter varies.
+        """
+        from quantlab.search.trials import importance
+
+        metric = metric or self.aim.metrics[0]
+        scores = sign(metric) * self._one.eligible(metric, self.min_trades).ravel()
+        if metric in self.aim.metrics:
+            scores = self.aim.scores(self.surface)[:, self.aim.metrics.index(metric)]
+        space = narrow(self.strategy.space, self.bounds)
+        codes = codes_of(space, self.surface.cells)
+        known = ~np.isnan(scores)
+        varies = [n for n, column in zip(self.strategy.space.names, codes.T, strict=True) if np.ptp(column)]
+        if np.count_nonzero(known) < 20 or not varies:
+            raise InputError(
+                f"importance needs twenty trials with a {metric} and a parameter that varies, got "
+                f"{np.count_nonzero(known)} trials and {len(varies)} parameters: search longer or wider."
+            )
+        found = importance(space, codes[known], scores[known], varies)
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+    def convergence_figure(self) -> go.Figure:
+        """The best of each objective so far, by trial."""
+        from quantlab.figures.search import convergence
+
+        curves = np.atleast_2d(self.convergence.T)
+        return convergence(dict(zip(self.aim.metrics, curves, strict=True)), title=self._title("best so far"))
+
+    def front_figure(self) -> go.Figure:
+        """All trials in the plane of the first two objectives, and the Pareto front."""
+        from quantlab.figures.search import front
+
+        if len(self.aim.metrics) < 2:
+            raise InputError("a front needs two objectives, got one: search with objective=[..., ...].")
+        values, on = self.aim.values(self.surface), np.zeros(self.surface.cells.size, bool)
+        on[self.front] = True
+        return front(values[:, 0], values[:, 1], on, self.aim.metrics[:2], title=self._title("Pareto front"))
+
+    def importance_figure(self, metric: str | None = None) -> go.Figure:
+        """What each parameter contributes: see `importance`."""
+        from quantlab.figures.search import importances
+
+        return importances(self.importance(metric), title=self._title("importance"))
+
+    def again(self, candles: Any, *, seed: int | None = None, progress: bool = False) -> Study:
         """The same search from its start, with its full budget, on other candles or with another seed."""
+        from quantlab.search.run import search
+
         return search(
             self.strategy,
             candles,
-            sampler=self.source,
             trials=self.budget,
-            objective=self.objective,
-            min_trades=self.min_trades,
             seed=self.seed if seed is None else seed,
-            batch=self.batch,
-            execution=self.execution,
-            bounds=self.bounds,
             progress=progress,
+            **self._how(),
         )
 
+    def resume(self, candles: Any, *, trials: int | None = None, progress: bool = False) -> Study:
+        """Go on where the search ended, to its budget or to another; what was evaluated is not again.
 
-def search(
-    strategy: str | Strategy,
-    candles: Candles,
-    *,
-    sampler: str | Grid | Factory = "random",
-    trials: int,
-    objective: str = "sharpe",
-    min_trades: int = 30,
-    seed: int = 0,
-    batch: int | None = None,
-    execution: Execution | None = None,
-    bounds: Bounds | None = None,
-    progress: bool = True,
-    on_batch: Callable[[pd.DataFrame], None] | None = None,
-) -> Study:
-    """Search the space of a strategy on one market with a sampler.
+        The result is that of a search that was never interrupted.
 
-    Parameters
-    ----------
-    strategy : str or Strategy
-    candles : Candles
-    sampler : {"random", "tpe", "grid"}, Grid or callable ``(space, seed) -> Sampler``
-        ``"grid"`` is the reference grid; a Grid is searched in its order.
-    trials : int
-        Distinct cells to evaluate at most.
-    objective : str
-        One of `METRICS`, maximised or minimised as its definition says.
-    min_trades : int
-        A cell with fewer closed trades counts as a trial but has no objective.
-    seed : int
-        Not negative. The same seed and batch give the same study.
-    batch : int, optional
-        Cells per sweep call; by default what suits the sampler.
-    execution : Execution, optional
-        Costs, sides, fill assumption, sizing.
-    bounds : mapping, optional
-        Narrows the space: per parameter ``(low, high)``, options, or one value that fixes it.
-    progress : bool
-        Show a bar.
-    on_batch : callable, optional
-        Receives the frame of each batch (parameters, then all metrics) as soon as it is evaluated.
+        Parameters
+        ----------
+        candles : Candles or sequence of Candles
+            Those of the search.
+        trials : int, optional
+            The new budget.
 
-    Returns
-    -------
-    Study
-        Ctrl-C ends the search and returns what was evaluated, with ``interrupted`` true; the batch then
-        under way is lost.
+        Raises
+        ------
+        InputError
+            The candles, the strategy's code or the engine are no longer those of the search.
+        """
+        kept = [Batch.of(part.asked, part.share, part.surface) for part in self.parts]
+        from quantlab.search.run import search
 
-    Raises
-    ------
-    UnknownNameError
-        An unknown strategy, sampler, metric or parameter.
-    InputError
-        A budget, batch or bound that makes no sense, an objective of which neither side is better, or no
-        cell that satisfies the constraints; also a sampler that proposes a cell twice or a forbidden one.
-    KeyboardInterrupt
-        Ctrl-C before the first batch was evaluated: there is nothing to return.
-    """
-    found, bounds = get(strategy), dict(bounds or {})
-    if isinstance(sampler, Grid) and bounds:
-        raise InputError(
-            f"a grid has its own values, got bounds of {', '.join(bounds)}: narrow the grid instead."
-        )
-    _check_numbers(
-        trials=(trials, 1),
-        batch=(1 if batch is None else batch, 1),
-        min_trades=(min_trades, 0),
-        seed=(seed, 0),
-    )
-    if definition(objective).better is None:
-        raise InputError(
-            f"neither more nor less `{objective}` is better: search for another metric, such as sharpe."
-        )
-    proposer = make_sampler(sampler, found, narrow(found.space, bounds), seed)
-    batch = batch or proposer.batch
-    run = _Loop(proposer, found, candles, execution or Execution(), objective, min_trades)
-    ended = run.until(trials, batch, progress, on_batch)
-    return Study(
-        run.surface(), ended, proposer.name, sampler, trials, objective, min_trades, seed, batch, bounds
-    )
-
-
-class _Loop:
-    """Ask, evaluate and tell; holds the batches that are finished."""
-
-    def __init__(
-        self,
-        sampler: Sampler,
-        strategy: Strategy,
-        candles: Candles,
-        execution: Execution,
-        objective: str,
-        min_trades: int,
-    ) -> None:
-        self._sampler, self._strategy, self._candles, self._execution = sampler, strategy, candles, execution
-        self._objective, self._min_trades = objective, min_trades
-        self._seen = Seen(strategy.space)
-        self._parts: list[Surface] = []
-        self.done = 0
-
-    def until(
-        self, trials: int, batch: int, progress: bool, on_batch: Callable[[pd.DataFrame], None] | None
-    ) -> Ended:
-        """Search until the budget is spent, no cell is left, or Ctrl-C; say which."""
-        from tqdm.auto import tqdm
-
-        name = f"{self._strategy.name} {self._sampler.name}"
-        with tqdm(total=trials, desc=name, unit=" trials", disable=not progress, leave=False) as bar:
-            try:
-                while self.done < trials:
-                    cells = self._sampler.ask(min(batch, trials - self.done))
-                    if not cells:
-                        return "exhausted"
-                    self._check(cells, min(batch, trials - self.done))
-                    part = self._evaluate(cells)
-                    if on_batch:
-                        on_batch(part.to_frame())
-                    bar.update(len(cells))
-            except KeyboardInterrupt:
-                if not self.done:
-                    raise
-                return "interrupted" if self.done < trials else "budget"
-            except Exception as error:
-                error.add_note(f"while searching {name} after {self.done} of {trials} trials")
-                raise
-        return "budget"
-
-    def _evaluate(self, cells: Sequence[Proposal]) -> Surface:
-        points = self._strategy.space.points(cells)
-        part = sweep(self._strategy, self._candles, points, self._execution, progress=False)
-        self._parts.append(part)
-        self.done += part.size
-        self._sampler.tell(cells, _scores(part, self._objective, self._min_trades))
-        return part
-
-    def _check(self, cells: Sequence[Proposal], n: int) -> None:
-        """Refuse what would be counted wrongly: too many cells, a forbidden one, one evaluated before."""
-        name, space = self._sampler.name, self._strategy.space
-        if len(cells) > n:
-            raise InputError(f"the sampler {name} was asked for {n} cells and proposed {len(cells)}.")
-        for cell, holds in zip(cells, allowed(space, cells), strict=True):
-            if not holds:
-                raise InputError(f"the sampler {name} proposed {cell}, which breaks {space.constraints}.")
-            if not self._seen.add(cell):
-                raise InputError(f"the sampler {name} proposed {cell} twice: a trial counts once.")
-
-    def surface(self) -> Surface:
-        """All finished batches as one list of points."""
-        if not self._parts:
-            raise InputError(
-                f"no cell of {self._strategy.name} within the bounds satisfies its constraints "
-                f"{self._strategy.space.constraints}: widen the bounds."
-            )
-        first = self._parts[0]
-        cells = Points(
-            first.cells.space,
-            {n: np.concatenate([part.cells.mesh()[n] for part in self._parts]) for n in first.cells.mesh()},
-        )
-        return replace(
-            first,
-            cells=cells,
-            metrics={m: np.concatenate([part.metrics[m] for part in self._parts]) for m in first.metrics},
-            key=surface_key(self._strategy, self._candles, cells, self._execution),
+        return search(
+            REGISTRY.get(self.strategy.name, self.strategy),
+            candles,
+            trials=self.budget if trials is None else trials,
+            seed=self.seed,
+            progress=progress,
+            journal=Memory(self.about, kept),
+            **self._how(),
         )
 
-
-def _sign(metric: str) -> float:
-    return -1.0 if definition(metric).better == "lower" else 1.0
-
-
-def _scores(surface: Surface, objective: str, min_trades: int) -> np.ndarray:
-    """The objective of every cell, the higher the better; NaN with fewer than `min_trades` trades."""
-    return _sign(objective) * surface.eligible(objective, min_trades)
-
-
-def _check_numbers(**given: tuple[int, int]) -> None:
-    for name, (value, lowest) in given.items():
-        if not isinstance(value, int | np.integer) or value < lowest:
-            raise InputError(f"`{name}` must be a whole number of at least {lowest}, got {value!r}.")
+    def _how(self) -> dict[str, Any]:
+        return {
+            "sampler": self.source,
+            "objective": dict(zip(self.aim.metrics, self.aim.directions, strict=True)),
+            "min_trades": self.aim.min_trades,
+            "max_drawdown": self.aim.max_drawdown,
+            "aggregate": self.aim.aggregate,
+            "batch": self.batch,
+            "execution": self.execution,
+            "bounds": self.bounds,
+        }

@@ -48,7 +48,7 @@ def truth() -> Callable[[Candles, str], dict[str, np.ndarray]]:
         strategy = ql.signals.find_strategy("slow_average")
         if what == "sweep":
             return dict(ql.sweep(strategy, candles, strategy.space.grid(**GRID), progress=False).metrics)
-        from quantlab.search.study import search
+        from quantlab.search.run import search
 
         return dict(search(strategy, candles, progress=False, **SEARCH).surface.metrics)
 

@@ -14,9 +14,10 @@ from quantlab.errors import InputError, UnknownNameError
 from quantlab.search.choose import SAMPLERS, make_sampler, narrow
 from quantlab.search.grid import GridSampler
 from quantlab.search.random import RandomSampler
+from quantlab.search.sampler import cells_of
 from quantlab.search.tpe import TPESampler
 from quantlab.signals import Signals, Strategy
-from quantlab.space import Choice, Float, Int, Space
+from quantlab.space import Choice, Float, Grid, Int, Space
 
 SPACE = Space(
     Int("fast", 2, 60, 10),
@@ -61,12 +62,32 @@ def value(cell: dict) -> float:
 
 
 def run(sampler, batches: list[int]) -> list[dict]:
+    """The cells of so many batches; a sampler may need several askings for one."""
     cells: list[dict] = []
     for n in batches:
-        asked = sampler.ask(n)
-        sampler.tell(asked, np.array([value(cell) for cell in asked]))
-        cells += asked
+        wanted = len(cells) + n
+        while len(cells) < wanted and (found := one(sampler, wanted - len(cells), value)):
+            cells += found
     return cells
+
+
+def one(sampler, n: int, worth) -> list[dict]:
+    """The cells of one batch, each history of halving apart."""
+    asked = sampler.ask(n)
+    found = cells_of(asked)
+    if not found:
+        return []
+    scores = np.array([worth(cell) for cell in found])
+    if isinstance(asked, Grid):
+        scores, told = np.full(asked.size, np.nan), scores
+        scores[np.ravel(asked.allowed)] = told
+    sampler.tell(asked, scores)
+    share = getattr(sampler, "history", 1.0)
+    return found if share == 1.0 else [cell | {"history": share} for cell in found]
+
+
+def plain(cell: dict) -> dict:
+    return {name: value for name, value in cell.items() if name != "history"}
 
 
 @pytest.fixture(scope="module", params=ALL)
@@ -76,6 +97,7 @@ def named(request) -> tuple[str, list[dict]]:
 
 def test_asked_cells_are_as_many_as_wanted_and_name_every_parameter(named):
     _, cells = named
+    cells = [plain(cell) for cell in cells]
     assert len(cells) == 90
     assert all(set(cell) == set(SPACE.names) for cell in cells)
     kinds = {"fast": int, "slow": int, "depth": float, "mean": str, "stop": float}
@@ -84,7 +106,7 @@ def test_asked_cells_are_as_many_as_wanted_and_name_every_parameter(named):
 
 def test_cells_lie_in_the_bounds_and_satisfy_the_constraints(named):
     _, cells = named
-    points = SPACE.points(cells)  # refuses a value outside its bounds
+    points = SPACE.points([plain(cell) for cell in cells])  # refuses a value outside its bounds
     assert points.allowed.all()
 
 
@@ -103,10 +125,12 @@ def test_the_seed_decides(named):
 @pytest.mark.parametrize("name", ALL)
 def test_nothing_but_undefined_values_can_be_told(name):
     sampler = make_sampler(name, TOY, SPACE, seed=0)
-    for _ in range(3):
-        cells = sampler.ask(15)
-        assert len(cells) == 15
-        sampler.tell(cells, np.full(15, np.nan))
+    cells = []
+    while len(cells) < 45:
+        found = one(sampler, 45 - len(cells), lambda cell: float("nan"))
+        assert found
+        cells += found
+    assert len(cells) == 45
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -114,13 +138,13 @@ def test_a_small_space_is_exhausted_cell_by_cell(name):
     small = strategy_of(SMALL, {"fast": [2, 3, 4, 5, 6], "slow": [3, 4, 5, 6, 7, 8]})
     sampler = make_sampler(name, small, SMALL, seed=0)
     found: list[tuple] = []
-    for _ in range(6):
-        cells = sampler.ask(7)
-        sampler.tell(cells, np.array([float(cell["slow"]) for cell in cells]))
-        found += [(cell["fast"], cell["slow"]) for cell in cells]
-    assert len(found) == len(SMALL_CELLS)
-    assert set(found) == SMALL_CELLS
-    assert sampler.ask(7) == []
+    while cells := one(sampler, 7, lambda cell: float(cell["slow"])):
+        found += [(cell["fast"], cell["slow"], cell.get("history", 1.0)) for cell in cells]
+    assert len(set(found)) == len(found)
+    drawn = [cell[:2] for cell in found if cell[2] == min(share for *_, share in found)]
+    assert len(drawn) == len(SMALL_CELLS)
+    assert set(drawn) == SMALL_CELLS
+    assert not sampler.ask(7)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -137,7 +161,7 @@ def test_a_narrowed_space_is_respected(name):
 @pytest.mark.parametrize("name", sorted(SAMPLERS))
 def test_a_space_in_which_nothing_is_allowed_brings_no_cell(name):
     never = Space(Int("fast", 10, 20, 10), Int("slow", 5, 9, 5), constraints=("fast < slow",), owner="toy")
-    assert SAMPLERS[name](never, 0).ask(5) == []
+    assert not SAMPLERS[name](never, 0).ask(5)
 
 
 def test_an_unknown_sampler_gets_a_suggestion():
@@ -151,29 +175,31 @@ def test_random_cells_do_not_depend_on_the_size_of_the_batches():
 
 def test_random_draws_are_uniform():
     cells = RandomSampler(Space(Int("n", 1, 4, 1), Float("x", -1.0, 3.0, 0.0), owner="u"), 0).ask(8000)
-    counts = np.bincount([cell["n"] for cell in cells], minlength=5)[1:]
+    counts = np.bincount(cells.columns["n"], minlength=5)[1:]
     assert np.abs(counts / 8000 - 0.25).max() < 0.02
-    assert np.abs(np.quantile([cell["x"] for cell in cells], [0.25, 0.5, 0.75]) - [0, 1, 2]).max() < 0.1
+    assert np.abs(np.quantile(cells.columns["x"], [0.25, 0.5, 0.75]) - [0, 1, 2]).max() < 0.1
 
 
 def test_the_grid_comes_in_its_order_without_forbidden_cells():
     grid = SMALL.grid(fast=[6, 2, 4], slow=[8, 3, 5])
     sampler = GridSampler(grid)
     expected = [grid.cell(i) for i in np.ndindex(grid.shape) if grid.allowed[i]]
-    assert sampler.ask(2) + sampler.ask(100) == expected
-    assert sampler.ask(1) == []
+    found = [cells_of(sampler.ask(n)) for n in (2, 100, 100, 100, 100)]
+    assert [cell for block in found for cell in block] == expected
+    assert [len(block) for block in found] == [1, 5, 0, 0, 0]
 
 
 def test_a_grid_larger_than_memory_can_be_begun():
     axes = [Int(f"p{i}", 1, 1000, 1) for i in range(6)]
     grid = Space(*axes, owner="huge").grid(**{p.name: np.arange(1, 1001) for p in axes})
     assert grid.size == 10**18
-    assert [cell["p5"] for cell in GridSampler(grid).ask(3)] == [1, 2, 3]
+    assert [cell["p5"] for cell in cells_of(GridSampler(grid).ask(3))] == [1, 2, 3]
+    assert [GridSampler(grid).ask(n).size for n in (999, 2_500, 10**6)] == [999, 2_000, 10**6]
 
 
 def test_the_reference_grid_takes_fixed_values_from_the_bounds_and_refuses_empty_ones():
     fixed = make_sampler("grid", TOY, narrow(SPACE, {"depth": 0.007, "stop": 0.75}), 0).ask(5)
-    assert {(cell["depth"], cell["stop"]) for cell in fixed} == {(0.007, 0.75)}
+    assert {(cell["depth"], cell["stop"]) for cell in cells_of(fixed)} == {(0.007, 0.75)}
     with pytest.raises(InputError, match="no `stop` within the bounds"):
         make_sampler("grid", TOY, narrow(SPACE, {"stop": (2.0, 3.0)}), 0)
 
@@ -202,7 +228,7 @@ def best_of_branin(factory, seed: int, batch: int) -> float:
     sampler, best = factory(space, seed), np.inf
     for _ in range(80 // batch):
         cells = sampler.ask(batch)
-        values = np.array([branin(**cell) for cell in cells])
+        values = np.array([branin(**cell) for cell in cells_of(cells)])
         sampler.tell(cells, -values)
         best = min(best, values.min())
     return best
@@ -235,7 +261,7 @@ def test_tpe_remembers_the_best_and_takes_no_undefined_cell_for_good():
     values = np.full(600, np.nan)
     values[3], values[5:17] = 9.0, np.arange(12)
     sampler.tell(cells, values)
-    kept = sampler._remembered()
+    kept = sampler._kept()
     assert {3, *range(5, 17)} <= set(kept)
     assert np.ceil(0.1 * len(kept)) <= 13
     assert 599 in kept
@@ -256,5 +282,6 @@ def test_optuna_is_quiet_and_its_logger_left_alone():
 
 
 def test_optuna_is_imported_only_when_it_is_needed():
-    code = "import sys, quantlab.search.study; assert not {'optuna', 'plotly', 'vectorbt'} & set(sys.modules)"
+    heavy = "{'optuna', 'skopt', 'sklearn', 'cmaes', 'plotly', 'vectorbt'}"
+    code = f"import sys, quantlab.search.run; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

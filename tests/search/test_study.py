@@ -16,7 +16,8 @@ from quantlab.backtest.sweep import sweep
 from quantlab.errors import InputError, UnknownNameError
 from quantlab.market.sample import sample_candles
 from quantlab.search.random import RandomSampler
-from quantlab.search.study import search
+from quantlab.search.run import search
+from quantlab.search.sampler import cells_of
 
 SMA = strategies.get("sma_cross")
 EXECUTION = Execution(costs=Costs(taker=0.0005, maker=0.0002), direction="long")
@@ -62,7 +63,7 @@ def test_every_trial_equals_the_single_run_of_its_cell(candles, name, sampler):
 
 
 def test_the_trials_are_those_of_the_sampler_in_its_order(study):
-    asked = RandomSampler(SMA.space, 2).ask(70)
+    asked = cells_of(RandomSampler(SMA.space, 2).ask(70))
     assert [study.surface.cells.cell((i,)) for i in range(70)] == asked
 
 
@@ -102,7 +103,7 @@ class Listening:
         return self.inner.ask(n)
 
     def tell(self, cells, values):
-        self.told.append((list(cells), values))
+        self.told.append((cells_of(cells), values))
 
 
 def test_a_sampler_is_told_scores_to_maximise_and_nan_for_too_few_trades(candles):
@@ -131,7 +132,7 @@ def test_every_batch_is_one_sweep_call_and_reported_as_a_frame(candles, monkeypa
         sizes.append(cells.size)
         return sweep(strategy, market, cells, *args, **kwargs)
 
-    monkeypatch.setattr("quantlab.search.study.sweep", counting)
+    monkeypatch.setattr("quantlab.search.loop.sweep", counting)
     frames: list[pd.DataFrame] = []
     study = search(SMA, candles, trials=25, batch=10, progress=False, on_batch=frames.append)
     assert sizes == [len(frame) for frame in frames] == [10, 10, 5]

@@ -1,0 +1,124 @@
+"""Bayesian optimisation with scikit-optimize's models: a Gaussian process, a random forest, extra trees.
+
+Once per batch a model is fitted to the best and the most recent cells. Each cell of the batch is the new
+candidate with the highest mean + kappa * standard deviation, kappa drawn anew for each from an exponential
+distribution: some cells exploit, some explore, and the model is fitted once, not once per cell. Candidates
+are uniform draws and small steps away from the best cells, so constraints cost nothing.
+
+scikit-optimize's gradient-boosted model and its `dummy_minimize` fail with scikit-learn 1.9 and are left out.
+
+Source: F. Hutter, H. Hoos, K. Leyton-Brown, "Parallel algorithm configuration", LION 6 (2012), for random
+kappas; J. Snoek, H. Larochelle, R. Adams, "Practical Bayesian optimization", NeurIPS 25 (2012).
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from quantlab.errors import InputError
+from quantlab.search.codes import allowed, from_unit, to_unit
+from quantlab.search.learner import Learner
+from quantlab.space import Choice, Space
+
+_BEST, _RECENT = 40, 160
+_UNIFORM, _AROUND, _STEPS = 2_000, 10, 60
+_STEP = 0.05
+"""Standard deviation of a step away from a good cell, a fraction of each range."""
+
+
+class Surrogate(Learner):
+    """Learns from what it is told; uniform draws until ten cells have a defined value.
+
+    An undefined value counts as the worst known one. One objective only.
+
+    Parameters
+    ----------
+    space : Space
+    seed : int
+    """
+
+    kind = ""
+    batch = 10
+    startup = 10
+
+    def __init__(self, space: Space, seed: int) -> None:
+        _skopt(self.name)
+        super().__init__(space, seed)
+
+    def _learned(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        candidates = self._candidates(rng)
+        if not len(candidates):
+            return candidates
+        mean, deviation = self._fitted(rng).predict(self._features(candidates), return_std=True)
+        taken = np.zeros(len(candidates), bool)
+        for kappa in rng.exponential(size=min(n, len(candidates))):
+            score = np.where(taken, -np.inf, mean + kappa * deviation)
+            taken[int(np.argmax(score))] = True
+        found = candidates[taken]
+        return found[self._seen.add(found)]
+
+    def _fitted(self, rng: np.random.Generator) -> Any:
+        kept = self._remembered(_BEST, _RECENT)
+        values = self._values[kept, 0]
+        features = self._features(self._codes[kept])
+        seed = int(rng.integers(2**31))
+        box = [(0.0, 1.0)] * features.shape[1]
+        model = _skopt(self.name).cook_estimator(self.kind, space=box, random_state=seed)
+        with warnings.catch_warnings():
+            # a length scale at its bound only says that a parameter does not matter
+            warnings.filterwarnings("ignore", "The optimal value found for dimension|lbfgs failed")
+            return model.fit(features, np.where(np.isnan(values), np.nanmin(values), values))
+
+    def _candidates(self, rng: np.random.Generator) -> np.ndarray:
+        """Allowed cells that were not proposed yet, without repetition."""
+        width = len(self._space)
+        best = to_unit(self._space, self._codes[self._remembered(_AROUND, 0)])
+        near = np.repeat(best, _STEPS, axis=0)
+        moved = rng.random(near.shape) < max(0.3, 1.0 / width)
+        near = np.where(moved, near + _STEP * rng.standard_normal(near.shape), near)
+        codes = from_unit(self._space, np.concatenate([rng.random((_UNIFORM, width)), near % 1.0]))
+        codes = np.unique(codes[allowed(self._space, codes)], axis=0)
+        return codes[~self._seen.has(codes)]
+
+    def _features(self, codes: np.ndarray) -> np.ndarray:
+        """Numbers in [0, 1], a choice as one column per option."""
+        unit = to_unit(self._space, codes)
+        columns = []
+        for i, p in enumerate(self._space.parameters):
+            if isinstance(p, Choice):
+                columns.append(np.eye(len(p.options))[codes[:, i].astype(int)])
+            elif p.low < p.high:
+                columns.append(unit[:, i : i + 1])
+        return np.concatenate(columns or [np.zeros((len(codes), 1))], axis=1)
+
+
+class GPSampler(Surrogate):
+    """A Gaussian process with a Matern kernel: for few, costly cells and few parameters."""
+
+    name, kind = "gp", "GP"
+
+
+class ForestSampler(Surrogate):
+    """A random forest: for choices and steps."""
+
+    name, kind = "rf", "RF"
+
+
+class ExtraTreesSampler(Surrogate):
+    """Extremely randomised trees: smoother than a random forest."""
+
+    name, kind = "et", "ET"
+
+
+def _skopt(name: str) -> Any:
+    try:
+        import skopt.utils
+    except ImportError as error:
+        raise InputError(
+            f"the sampler {name!r} needs scikit-optimize, which is not installed: "
+            'pip install "scikit-optimize>=0.10.2,<0.11".'
+        ) from error
+    return skopt.utils

@@ -1,6 +1,6 @@
 """The command line: the verbs of the lab, each a few lines over `Lab`, each with ``--json``.
 
-Those about candles and the database lie in `quantlab.verbs`. What they share, exit codes and errors:
+Those about candles, checks and the database lie in `quantlab.verbs`. What they share, exit codes and errors:
 `quantlab.terminal`. Nothing heavy is imported before a verb runs.
 """
 
@@ -29,7 +29,7 @@ from quantlab.terminal import (
     swept,
     verb,
 )
-from quantlab.verbs import AsJson, app, candles, database, jobs
+from quantlab.verbs import AsJson, app, candles, check, database, jobs
 
 if TYPE_CHECKING:
     from quantlab.backtest.plateau import Plateau
@@ -250,7 +250,7 @@ def main() -> None:
     app(prog_name="quantlab")
 
 
-__all__ = ["app", "candles", "jobs", "main"]
+__all__ = ["app", "candles", "check", "jobs", "main"]
 
 if __name__ == "__main__":
     main()

@@ -143,6 +143,15 @@ def test_the_installed_command_is_this_one() -> None:
     assert script.load() is cli.main
 
 
+def test_check_reads_stored_candles(call: Callable[..., Result]) -> None:
+    done = call("check", "buy_and_hold", *BTC, "--start", "2018-01-01", "--end", "2018-02-01", "--json")
+    found = parse(done.stdout)
+    assert done.exit_code == 0, done.output
+    assert found["ok"]
+    assert found["market"]["bars"] == 31 * 24 + 1
+    assert found["lookahead"]["findings"] == []
+
+
 def test_version(call: Callable[..., Result]) -> None:
     assert call("--version").stdout == f"quantlab {quantlab.__version__}\n"
 

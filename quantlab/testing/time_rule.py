@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 
-from quantlab.errors import InputError
+from quantlab.errors import InputError, QuantlabError
 from quantlab.testing.case import Case, read, sides
 from quantlab.validation.battery import Battery
+from quantlab.validation.findings import Finding
 from quantlab.validation.live import replay
 from quantlab.validation.lookahead import CUTS, REPLAYS, replay_findings
 
@@ -47,14 +51,34 @@ def check_warmup(case: Case) -> None:
 
 def check_causality(case: Case) -> None:
     """No decision of any cell changes with later bars: not when they are cut off, not when they run wild."""
-    for finding in Battery(case.strategy, case.candles, case.grid, CUTS, seed=len(case.candles)).findings():
-        rule, remedy = _RULES[finding.kind]
-        raise case.fault(rule, finding.detail.rstrip("."), remedy)
+    with _named(case):
+        found = Battery(case.strategy, case.candles, case.grid, CUTS, seed=len(case.candles)).findings()
+    _refuse(case, found)
 
 
 def check_live_parity(case: Case) -> None:
     """A bot that knows just the warm-up decides as the whole history did: at all changes of a signal."""
-    replayed = replay(case.strategy, case.candles, case.cells, REPLAYS)
-    for finding in replay_findings(case.strategy, case.candles, replayed, seed=len(case.candles)):
+    with _named(case):
+        replayed = replay(case.strategy, case.candles, case.cells, REPLAYS)
+        found = replay_findings(case.strategy, case.candles, replayed, seed=len(case.candles))
+    _refuse(case, found)
+
+
+def _refuse(case: Case, findings: list[Finding]) -> None:
+    for finding in findings:
         rule, remedy = _RULES[finding.kind]
         raise case.fault(rule, finding.detail.rstrip("."), remedy)
+
+
+@contextlib.contextmanager
+def _named(case: Case) -> Iterator[None]:
+    """Turn what the strategy raises into a fault that names it."""
+    try:
+        yield
+    except QuantlabError:
+        raise
+    except Exception as error:
+        notes = "; ".join(getattr(error, "__notes__", ()))
+        evidence = f"it raised {type(error).__name__}: {error} ({notes.rstrip('.')})"
+        rule, remedy = _RULES["raises"]
+        raise case.fault(rule, evidence, remedy) from error

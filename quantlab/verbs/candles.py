@@ -59,11 +59,18 @@ def import_candles(
     """
     from quantlab.market.candles import Candles
 
-    frame = _frame(file)
+    frame = read_frame(file)
     _store(Candles.from_frame(frame, exchange=exchange, symbol=symbol, timeframe=timeframe), as_json)
 
 
-def _frame(file: Path) -> pd.DataFrame:
+def read_frame(file: Path) -> pd.DataFrame:
+    """The frame in a .csv or .parquet file, timestamps parsed.
+
+    Raises
+    ------
+    CandlesError
+        It is neither, or cannot be read.
+    """
     import pandas as pd
 
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": pd.read_csv, ".parquet": pd.read_parquet}

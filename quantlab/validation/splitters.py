@@ -1,4 +1,4 @@
-"""Splits of a time series that do not leak, in scikit-learn's protocol: ``cross_val_score(cv=...)`` takes them.
+"""Splits of a time series that do not leak, in scikit-learn's protocol: its ``cross_val_score`` takes them.
 
 Row i knows the bars up to i; what it is to predict, or the trade that it begins, lasts `horizon` bars more. A
 row may train only if that shares no bar with a row of the test: rows nearer than `horizon` to the test are

@@ -4,10 +4,12 @@
     python benchmarks/reference_grid.py --bars 20000
     python benchmarks/reference_grid.py --bars 120000 --timeframe 5m
     python benchmarks/reference_grid.py --strategy sma_cross
+    python benchmarks/reference_grid.py --strategy htf_sweep --real
     python benchmarks/reference_grid.py --assumptions
 
-`liquidity_sweep` is swept over its reference grid of 201,600 cells, 5,000 bars by default; `sma_cross`, which
-is always in the market, over windows of 5 to 60 times 80 to 400 bars, 17,976 cells, 20,000 bars by default.
+Any strategy of the library over its reference grid, 20,000 bars by default. `liquidity_sweep` (201,600 cells)
+takes 5,000 by default; `sma_cross`, which is always in the market, is swept over windows of 5 to 60 times 80
+to 400 bars, 17,976 cells.
 `--cells` thins the grid. Hours up to the length of the shipped sample are real; otherwise the market is
 synthetic (GARCH), or real with `--real`, where a file is (`common.candles`).
 
@@ -25,15 +27,17 @@ from typing import Any
 
 from common import Peak, candles, sub_grid, timed
 
+from quantlab import strategies
 from quantlab.backtest.execution import ASSUMPTIONS
 from quantlab.backtest.sweep import sweep
 from quantlab.market.candles import Candles
 
-BARS = {"liquidity_sweep": 5_000, "sma_cross": 20_000}
+BARS = 20_000
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    market = candles(options.bars or BARS[options.strategy], options.timeframe, options.real)
+    bars = options.bars or (5_000 if options.strategy == "liquidity_sweep" else BARS)
+    market = candles(bars, options.timeframe, options.real)
     grid = sub_grid(options.strategy, options.cells)
     wanted = ASSUMPTIONS if options.assumptions else ()
 
@@ -69,8 +73,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--strategy", choices=tuple(BARS), default="liquidity_sweep")
-    parser.add_argument("--bars", type=int, help="5,000 for liquidity_sweep, 20,000 for sma_cross")
+    parser.add_argument("--strategy", choices=strategies.names(), default="liquidity_sweep")
+    parser.add_argument("--bars", type=int, help="5,000 for liquidity_sweep, else 20,000")
     parser.add_argument("--timeframe", default="1h")
     parser.add_argument("--real", action="store_true", help="real candles beyond the sample, where a file is")
     parser.add_argument("--cells", type=int, help="thin the grid to this many cells")

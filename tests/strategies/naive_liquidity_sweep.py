@@ -89,6 +89,19 @@ def longs(m: Market, p: Mapping[str, Any], depth: float) -> list[bool]:
     return found
 
 
+def extreme(m: Market, t: int, bars: int) -> float:
+    """Distance from the close to the lowest low of the last bars; unless the bar rises, to the highest high.
+
+    Undefined below 80 % of the bars.
+    """
+    last = [s for s in range(t - bars + 1, t + 1) if s >= 0 and not math.isnan(m.low[s])]
+    if t < bars - 1 or len(last) < 0.8 * bars:
+        return NAN
+    if m.close[t] > m.open[t]:
+        return m.close[t] - min(m.low[s] for s in last)
+    return max(m.high[s] for s in last) - m.close[t]
+
+
 def decide(m: Market, p: Mapping[str, Any]) -> dict[str, list]:
     """Entries from the end of the warm-up on, and the distances of rule 5."""
     warmup = max(p["level_lookback"] + 10, 26)
@@ -101,4 +114,7 @@ def decide(m: Market, p: Mapping[str, Any]) -> dict[str, list]:
     }
     entries = {side: [a and b for a, b in zip(found, ready, strict=True)] for side, found in sides.items()}
     stop = [p["stop_atr"] * r for r in ranges]
+    if p["stop_at"] == "extreme":
+        far = [extreme(m, t, p["rejection_bars"]) for t in range(len(m.close))]
+        stop = [NAN if math.isnan(s + e) else max(s, e) for s, e in zip(stop, far, strict=True)]
     return {**entries, "stop": stop, "target": [p["reward_risk"] * s for s in stop]}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from naive_liquidity_sweep import Market, decide
 
 from quantlab import strategies
+from quantlab.backtest.parts import _shapes
 from quantlab.market.candles import Candles
 from quantlab.market.sample import sample_candles
 from quantlab.testing.case import arrays, entered
@@ -28,6 +29,7 @@ CELLS = [
         "level_tolerance": 0.003,
     },
     {"pierce_depth": 0.0005, "rejection_bars": 2, "volume_spike": 1.5, "reversal_size": 1.5, "stop_atr": 3.0},
+    {"rejection_bars": 4, "volume_spike": 1.5, "min_touches": 1, "stop_atr": 0.5, "stop_at": "extreme"},
 ]
 
 
@@ -84,6 +86,7 @@ CELL = st.fixed_dictionaries(
         "level_lookback": st.sampled_from([20, 33, 80]),
         "min_touches": st.integers(1, 4),
         "level_tolerance": st.sampled_from([0.0005, 0.001, 0.003]),
+        "stop_at": st.sampled_from(["atr", "extreme"]),
     }
 )
 
@@ -118,6 +121,29 @@ def decided(rows: list[list[float]], **cell: Any) -> dict[str, list[int]]:
 
 def test_a_stop_hunt_by_hand() -> None:
     assert decided(hunted()) == {"long": [36], "short": []}
+
+
+def test_a_stop_at_the_extreme_is_never_nearer_and_costs_nothing_where_nobody_asks_for_it() -> None:
+    axes = {"rejection_bars": [1, 3, 5], "stop_atr": [0.5, 3.0]}
+    plain = arrays(SWEEP.signals(BTC, SWEEP.space.grid(**axes).params()), 2)["stop"]
+    extreme = arrays(SWEEP.signals(BTC, SWEEP.space.grid(**axes, stop_at="extreme").params()), 2)["stop"]
+    both = arrays(SWEEP.signals(BTC, SWEEP.space.grid(**axes, stop_at=["extreme", "atr"]).params()), 3)[
+        "stop"
+    ]
+    assert plain.shape == (1, 2, len(BTC))
+    assert extreme.shape == (3, 2, len(BTC))
+    known = ~np.isnan(extreme)
+    assert (extreme >= plain)[known].all()
+    assert 0.01 < (extreme > plain)[known].mean() < 0.99
+    assert np.array_equal(both[:, :, 0], extreme, equal_nan=True)
+    assert np.array_equal(both[:, :, 1], np.broadcast_to(plain, extreme.shape), equal_nan=True)
+
+
+def test_a_sweep_counts_the_axes_that_a_choice_brings() -> None:
+    cells = [SWEEP.space.grid(rejection_bars=[1, 3], stop_at=choice) for choice in ("atr", "extreme")]
+    for order in (cells, cells[::-1]):
+        shapes = [_shapes(SWEEP, BTC, grid) for grid in order]
+        assert shapes[0] != shapes[1]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,147 @@
+"""What a search costs beside its sweeps: cells per second through each sampler, and the share of overhead.
+
+    python benchmarks/search.py --json
+    python benchmarks/search.py --markets 36
+
+`overhead` compares a search with the bare sweeps of the very batches that it evaluated, made beforehand: what
+sampler, checks and scores add, a fraction. `grid_overhead` compares a grid of `--cells` cells, searched, with
+one sweep of that grid. Figures are of CPU seconds, all threads; wall seconds stand beside them. `--learners`
+is the number of cells for samplers that fit a model. `evolution_cpu_seconds` is 100 generations of 1,000 cells
+without any evaluation. `--markets` sweeps the reference grid of liquidity_sweep on so many markets, end to end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from typing import Any
+
+import numpy as np
+from common import candles, sub_grid, timed
+
+import quantlab as ql
+from quantlab.backtest.sweep import sweep
+from quantlab.market.candles import Candles
+from quantlab.market.synthetic import garch
+from quantlab.search.choose import SAMPLERS
+from quantlab.search.evolution import EvolutionSampler
+from quantlab.search.run import search
+from quantlab.space import Choice, Float, Int, Space
+
+LEARNERS = ("tpe", "gp", "rf", "et", "cmaes", "nsga2")
+
+
+def sampler_cost(name: str, market: Candles, cells: int, repeats: int) -> dict[str, float]:
+    """One sampler's search of `sma_cross` beside the bare sweeps of its batches."""
+
+    def run() -> Any:
+        return search("sma_cross", market, sampler=name, trials=cells, min_trades=5, progress=False)
+
+    batches = [part.surface.cells for part in run().parts]
+    share = [market[: part.surface.identity.bars] for part in run().parts]
+    plain = timed(
+        lambda: [
+            sweep("sma_cross", one, batch, progress=False) for one, batch in zip(share, batches, strict=True)
+        ],
+        repeats,
+    )
+    took = timed(run, repeats)
+    return {
+        "cells": cells,
+        "batches": len(batches),
+        "cells_per_second": cells / took["min_cpu_seconds"],
+        "seconds": took["min_seconds"],
+        "cpu_seconds": took["min_cpu_seconds"],
+        "bare_cpu_seconds": plain["min_cpu_seconds"],
+        "overhead": took["min_cpu_seconds"] / plain["min_cpu_seconds"] - 1,
+    }
+
+
+def grid_cost(market: Candles, cells: int, repeats: int) -> dict[str, float]:
+    """A grid searched beside the same grid swept, one after the other so that both meet the same machine."""
+    grid = sub_grid("liquidity_sweep", cells)
+    took: list[list[float]] = []
+    for _ in range(3 * repeats + 1):
+        pair = []
+        for call in (
+            lambda: sweep("liquidity_sweep", market, grid, progress=False),
+            lambda: search("liquidity_sweep", market, sampler=grid, trials=cells, progress=False),
+        ):
+            began = time.process_time()
+            call()
+            pair.append(time.process_time() - began)
+        took.append(pair)
+    bare, searched = np.median(np.array(took[1:]), axis=0)
+    return {
+        "cells": cells,
+        "bare_cpu_seconds": bare,
+        "cpu_seconds": searched,
+        "overhead": searched / bare - 1,
+    }
+
+
+def evolution_cost() -> float:
+    """CPU seconds of 100 generations of 1,000 cells of a mixed space, evaluation left out."""
+    numbers = [Int(f"n{i}", 1, 200, 5) for i in range(3)] + [Float(f"x{i}", 0, 1, 0.5) for i in range(3)]
+    space = Space(*numbers, Choice("a", ("x", "y", "z"), "x"), Choice("b", ("u", "v"), "u"), owner="mixed")
+    sampler, spent = EvolutionSampler(space, 0, population=1_000), 0.0
+    for _ in range(100):
+        began = time.process_time()
+        cells = sampler.ask(1_000)
+        spent += time.process_time() - began
+        values = -sum((cells.columns[f"x{i}"] - 0.3) ** 2 for i in range(3))
+        began = time.process_time()
+        sampler.tell(cells, values)
+        spent += time.process_time() - began
+    return spent
+
+
+def many_markets(count: int, bars: int) -> dict[str, float]:
+    """The reference grid of liquidity_sweep on `count` synthetic markets, to the best of the worst."""
+    markets = [garch(n_bars=bars, timeframe="1h", seed=seed) for seed in range(count)]
+    grid = ql.reference_grid("liquidity_sweep")
+    sweep("liquidity_sweep", markets[0][:1_000], sub_grid("liquidity_sweep", 30), progress=False)
+    began, cpu = time.perf_counter(), time.process_time()
+    surfaces = sweep("liquidity_sweep", markets, grid, progress=False)
+    best = surfaces.best(min_trades=0, aggregate="median")
+    took = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
+    return {"markets": count, "bars": bars, "cells": count * grid.size, **took} | {
+        "best_median_sharpe": best.metrics["sharpe"]
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--cells", type=int, default=10_000)
+    parser.add_argument("--learners", type=int, default=200, help="cells of samplers that fit a model")
+    parser.add_argument("--bars", type=int, default=5_000)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--samplers", nargs="*", default=list(SAMPLERS), choices=list(SAMPLERS))
+    parser.add_argument("--markets", type=int, default=0, help="only this: a sweep of so many markets")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    market = candles(options.bars)
+    found: dict[str, Any] = {"bars": len(market), "load_average": round(os.getloadavg()[0], 2)}
+    if options.markets:
+        found |= many_markets(options.markets, options.bars)
+    else:
+        grid = grid_cost(market, options.cells, options.repeats)
+        found |= {"grid": grid, "grid_overhead": grid["overhead"], "samplers": {}}
+        for name in options.samplers:
+            cells = options.learners if name in LEARNERS else options.cells
+            found["samplers"][name] = sampler_cost(name, market, cells, options.repeats)
+            found[f"{name}_overhead"] = found["samplers"][name]["overhead"]
+        found["evolution_cpu_seconds"] = evolution_cost()
+    if options.json:
+        print(json.dumps(found))
+        return
+    for name, one in {"grid": found.pop("grid", None), **found.pop("samplers", {})}.items():
+        if one:
+            print(f"{name:10s}", *(f"{key} {value:,.4g}" for key, value in one.items()))
+    print(*(f"{key} {value:,.4g}" for key, value in found.items()), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -71,6 +71,9 @@ class Question:
     end: Moment = None
     direction: Annotated[str, typer.Option(help="both, long or short.")] = "both"
     assumption: Annotated[str, typer.Option(help="neutral, pessimistic or optimistic fills.")] = "neutral"
+    fill: Annotated[str, typer.Option(help="open of the next bar, or close: optimistic, not judged.")] = (
+        "open"
+    )
     taker: Annotated[float, typer.Option(help="Fee, a fraction of notional.")] = Costs.taker
     maker: Annotated[float, typer.Option(help="Fee of resting orders, a fraction.")] = Costs.maker
     slippage_bps: Annotated[float, typer.Option(help="Basis points.")] = Costs.slippage_bps
@@ -86,7 +89,7 @@ class Question:
 
         definition(self.metric)
         costs = Costs(self.taker, self.maker, self.slippage_bps, self.funding_8h)
-        named: dict[str, Any] = {"direction": self.direction, "assumption": self.assumption}
+        named: dict[str, Any] = {name: getattr(self, name) for name in ("direction", "assumption", "fill")}
         execution = Execution(costs, delay_bars=self.delay_bars, **named)
         return strategies.get(self.strategy), parsed(self.values), execution
 

@@ -255,6 +255,7 @@ def test_a_bad_file_is_refused_and_changes_nothing(
         ("sweep sma_cross coinbase BTC/USD 1h --metric sharp", "did you mean 'sharpe'?"),
         ("validate sma_cross coinbase BTC/USD 1h --metric sharp", "did you mean 'sharpe'?"),
         ("sweep sma_cross coinbase BTC/USD 1h --direction shrt", "did you mean 'short'?"),
+        ("sweep sma_cross coinbase BTC/USD 1h --fill opn", "did you mean 'open'?"),
         ("search sma_cross coinbase BTC/USD 1h --sampler tpee", "did you mean 'tpe'?"),
         ("sweep sma_cross coinbase BTC/USD 1hr", "did you mean '1h'?"),
         ("sweep sma_cross coinbase BTC/USD 1h --taker 0.1", "a fraction, not percent"),
@@ -350,6 +351,8 @@ def test_every_rule_reaches_the_library(call: Callable[..., Result], lab: Lab) -
     assert shown["market"]["bars"] == len(candles) == 306 * 24
     assert shown["execution"] == execution.to_json()
     assert shown["key"] == lab.sweep("sma_cross", candles, GRID, execution=execution, progress=False).key
+    shown = parse(call("sweep", "sma_cross", *BTC, *SMALL, "--fill", "close", "--json").stdout)
+    assert shown["execution"] == Execution(fill="close").to_json()
 
 
 def test_the_metric_and_the_least_trades_decide_the_choice(call: Callable[..., Result], lab: Lab) -> None:

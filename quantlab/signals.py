@@ -278,6 +278,11 @@ def find_strategy(name: str | Strategy) -> Strategy:
     """The registered strategy called `name` (a Strategy is returned as it is)."""
     if isinstance(name, Strategy):
         return name
+    if not isinstance(name, str):
+        raise InputError(
+            f"a strategy is given by its name or as a Strategy, got {type(name).__name__}: the decorator "
+            "registers a function under the name that it is given."
+        )
     if name not in REGISTRY:
         load_packages()
     if name not in REGISTRY:

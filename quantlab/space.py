@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from quantlab.checks import array_of, check_bounds, check_declared, check_inside, numbers, one_each, show
 from quantlab.errors import InputError, UnknownNameError
 
 Role = Literal["entry", "exit"]
@@ -45,16 +46,17 @@ class Int:
     role: Role = "entry"
 
     def __post_init__(self) -> None:
-        _check_bounds(self.name, self.low, self.high, self.default)
+        check_declared(self.name, self.role)
+        check_bounds(self.name, self.low, self.high, self.default, whole=True)
 
     def check(self, values: np.ndarray, owner: str) -> np.ndarray:
         """Return `values` as int64; raise InputError outside the bounds or off the whole numbers."""
-        array = _numbers(values, self.name, owner)
+        array = numbers(values, self.name, owner)
         if not np.array_equal(array, np.round(array)):
             raise InputError(
-                f"`{self.name}` of {owner} must be whole numbers of {self.unit}, got {_show(array)}."
+                f"`{self.name}` of {owner} must be whole numbers of {self.unit}, got {show(array)}."
             )
-        _check_inside(array, self.low, self.high, self.name, owner, self.unit)
+        check_inside(array, self.low, self.high, self.name, owner, self.unit)
         return array.astype(np.int64)
 
 
@@ -71,12 +73,13 @@ class Float:
     role: Role = "entry"
 
     def __post_init__(self) -> None:
-        _check_bounds(self.name, self.low, self.high, self.default)
+        check_declared(self.name, self.role)
+        check_bounds(self.name, self.low, self.high, self.default, whole=False)
 
     def check(self, values: np.ndarray, owner: str) -> np.ndarray:
         """Return `values` as float64; raise InputError outside the bounds."""
-        array = _numbers(values, self.name, owner)
-        _check_inside(array, self.low, self.high, self.name, owner, self.unit)
+        array = numbers(values, self.name, owner)
+        check_inside(array, self.low, self.high, self.name, owner, self.unit)
         return array
 
 
@@ -92,8 +95,10 @@ class Choice:
     role: Role = "entry"
 
     def __post_init__(self) -> None:
-        if len(set(self.options)) != len(self.options) or not self.options:
-            raise InputError(f"`{self.name}` needs distinct options, got {self.options}.")
+        check_declared(self.name, self.role)
+        texts = not isinstance(self.options, str) and all(isinstance(o, str) for o in self.options)
+        if not texts or not self.options or len(set(self.options)) != len(self.options):
+            raise InputError(f"`{self.name}` needs distinct options, a tuple of texts, got {self.options!r}.")
         if self.default not in self.options:
             raise UnknownNameError(f"option of {self.name}", self.default, self.options)
 
@@ -150,10 +155,17 @@ class Space:
     def __init__(
         self, *parameters: Parameter, constraints: Sequence[str] = (), owner: str = "the strategy"
     ) -> None:
+        for parameter in parameters:
+            if not isinstance(parameter, Int | Float | Choice):
+                raise InputError(f"a space is made of Int, Float and Choice, got {parameter!r}.")
         object.__setattr__(self, "parameters", tuple(sorted(parameters, key=lambda p: p.role != "entry")))
         object.__setattr__(self, "constraints", tuple(constraints))
         object.__setattr__(self, "owner", owner)
         names = tuple(p.name for p in parameters)
+        if isinstance(constraints, str):
+            raise InputError(
+                f"constraints are a list of texts, got {constraints!r}: write ({constraints!r},)."
+            )
         if len(set(names)) != len(names):
             raise InputError(f"parameter names must differ, got {list(names)}.")
         for constraint in constraints:
@@ -189,7 +201,7 @@ class Space:
             self[name]  # an unknown name is an error before anything else
         for parameter in self.parameters:
             given = values.get(parameter.name, parameter.default)
-            array = parameter.check(np.atleast_1d(_array(given, parameter.name, self.owner)), self.owner)
+            array = parameter.check(np.atleast_1d(array_of(given, parameter.name, self.owner)), self.owner)
             if array.ndim != 1 or array.size == 0 or len(np.unique(array)) != array.size:
                 raise InputError(f"`{parameter.name}` of {self.owner} needs distinct values, got {given!r}.")
             if np.ndim(given) == 0:
@@ -203,10 +215,17 @@ class Space:
         if not cells:
             raise InputError(f"at least one cell of {self.owner} is needed, got an empty list.")
         for cell in cells:
+            if not isinstance(cell, Mapping):
+                raise InputError(
+                    f"a cell of {self.owner} is a mapping of parameter to value, got {cell!r}: write e.g. "
+                    f"{dict(list(self.defaults.items())[:2])}."
+                )
             for name in cell:
                 self[name]
         columns = {
-            p.name: p.check(np.asarray([cell.get(p.name, p.default) for cell in cells]), self.owner)
+            p.name: p.check(
+                one_each([cell.get(p.name, p.default) for cell in cells], p.name, self.owner), self.owner
+            )
             for p in self.parameters
         }
         return Points(self, columns)
@@ -227,6 +246,15 @@ class Space:
     def hash(self) -> str:
         """SHA-256 (hex) of the JSON form."""
         return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+    def demand(self, cell: Mapping[str, Any]) -> None:
+        """Raise InputError with the first constraint that a single cell breaks, and its values."""
+        for constraint in self.constraints:
+            left, compare, right = _parse_constraint(constraint, self.names)
+            a, b = (cell[side] if isinstance(side, str) else side for side in (left, right))
+            if not compare(a, b):
+                got = ", ".join(f"{side}={cell[side]}" for side in (left, right) if isinstance(side, str))
+                raise InputError(f"`{constraint}` must hold for {self.owner}, got {got}.")
 
     def allowed(self, values: Mapping[str, np.ndarray]) -> np.ndarray:
         """Boolean array, broadcast over `values`: which cells satisfy every constraint."""
@@ -334,41 +362,6 @@ class Points:
 
 
 Cells = Grid | Points
-
-
-def _check_bounds(name: str, low: float, high: float, default: float) -> None:
-    if not low <= high:
-        raise InputError(f"low <= high must hold for `{name}`, got (low={low}, high={high}).")
-    if not low <= default <= high:
-        raise InputError(f"the default of `{name}` must be in [{low}, {high}], got {default}.")
-
-
-def _array(given: Any, name: str, owner: str) -> np.ndarray:
-    try:
-        return np.asarray(given)
-    except ValueError:
-        raise InputError(f"`{name}` of {owner} must be a value or a flat list, got {given!r}.") from None
-
-
-def _numbers(values: np.ndarray, name: str, owner: str) -> np.ndarray:
-    try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise InputError(f"`{name}` of {owner} must be numbers, got {_show(np.asarray(values))}.") from None
-    if not np.isfinite(array).all():
-        raise InputError(f"`{name}` of {owner} must be finite, got {_show(array)}.")
-    return array
-
-
-def _check_inside(array: np.ndarray, low: float, high: float, name: str, owner: str, unit: str) -> None:
-    outside = array[(array < low) | (array > high)]
-    if outside.size:
-        hint = ": parameters are fractions, not percent." if unit == "fraction" else f" ({unit})."
-        raise InputError(f"`{name}` of {owner} must be in [{low:g}, {high:g}], got {outside[0]:g}{hint}")
-
-
-def _show(array: np.ndarray) -> str:
-    return np.array2string(np.ravel(array)[:5], separator=", ")
 
 
 @lru_cache(maxsize=256)

@@ -128,6 +128,10 @@ def test_kinds_keep_their_types() -> None:
         ({"depth": float("nan")}, "`depth` of cross must be finite"),
         ({"depth": "deep"}, "`depth` of cross must be numbers"),
         ({"depth": None}, "`depth` of cross must be"),
+        ({"depth": 0.0001}, r"must be in \[0.0005, 0.005\], got 0.0001 \(fraction\)\.$"),
+        ({"fast": "7"}, r"`fast` of cross must be numbers, got \['7'\]"),
+        ({"fast": True}, r"`fast` of cross must be numbers, got \[ ?True\]"),
+        ({"fast": {7, 8}}, "`fast` of cross must be numbers"),
         ({"side": "wiht"}, "'wiht' is not an? option of `side` of cross: did you mean 'with'"),
         ({"dept": 0.001}, "'dept' is not a parameter of cross: did you mean 'depth'"),
     ],
@@ -143,6 +147,32 @@ def test_an_axis_needs_distinct_values_in_a_flat_list(values: list) -> None:
         SPACE.grid(fast=values)
 
 
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ([None], r"a cell of cross is a mapping of parameter to value, got None: write e\.g\. \{'"),
+        ([{3: 7}], "3 is not a parameter of cross: known: depth, fast"),
+        ([5], "a cell of cross is a mapping of parameter to value, got 5"),
+        ([{"fast": [3, 4]}], r"`fast` of cross takes one value in a cell, got \[3, 4\]: several make a grid"),
+        ([{"fast": [3, 4]}, {"fast": 3}], "`fast` of cross must be a value or a flat list"),
+    ],
+)
+def test_bad_cells_are_named(cells: list[Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        SPACE.points(cells)
+
+
+def test_a_broken_constraint_is_named_with_the_values_that_break_it() -> None:
+    space = Space(
+        Int("a", 1, 9, 1), Int("b", 1, 9, 5), Int("c", 1, 9, 1), constraints=("a < b", "c != 3"), owner="x"
+    )
+    space.demand({"a": 1, "b": 2, "c": 1})
+    with pytest.raises(InputError, match=r"^`a < b` must hold for x, got a=4, b=2\.$"):
+        space.demand({"a": 4, "b": 2, "c": 3})
+    with pytest.raises(InputError, match=r"^`c != 3` must hold for x, got c=3\.$"):
+        space.demand({"a": 1, "b": 2, "c": 3})
+
+
 def test_no_points_are_refused() -> None:
     with pytest.raises(InputError, match="at least one cell of cross"):
         SPACE.points([])
@@ -154,6 +184,22 @@ def test_no_points_are_refused() -> None:
         (lambda: Int("n", 5, 3, 4), r"low <= high must hold for `n`, got \(low=5, high=3\)"),
         (lambda: Float("x", 0.0, 1.0, 2.0), r"the default of `x` must be in \[0.0, 1.0\], got 2.0"),
         (lambda: Float("x", 0.0, 1.0, float("nan")), "the default of `x`"),
+        (lambda: Float("x", 0.0, float("inf"), 1.0), "high of `x` must be a finite number, got inf"),
+        (lambda: Float("x", float("nan"), 1.0, 0.5), "low of `x` must be a finite number, got nan"),
+        (lambda: Int("n", 1.5, 3, 2), r"low of `n` must be a whole number, got 1\.5"),
+        (lambda: Int("n", "1", 3, 2), "low of `n` must be a whole number, got '1'"),
+        (lambda: Int("n", 1, 3, True), "default of `n` must be a whole number, got True"),
+        (lambda: Int("n", 1, 3, 2, role="entyr"), "'entyr' is not a role of `n`: did you mean 'entry'"),
+        (lambda: Int("a b", 1, 3, 2), "must read like 'fast' or 'stop_atr', .* got 'a b'"),
+        (lambda: Float("class", 0.0, 1.0, 0.5), "got 'class'"),
+        (lambda: Choice("_c", ("a", "b"), "a"), "got '_c'"),
+        (lambda: Choice("c", "ab", "a"), "`c` needs distinct options, a tuple of texts, got 'ab'"),
+        (lambda: Choice("c", (1, 2), 1), "a tuple of texts"),
+        (lambda: Space("fast"), "made of Int, Float and Choice, got 'fast'"),
+        (
+            lambda: Space(Int("n", 1, 3, 2), constraints="n < 3"),
+            r"a list of texts, got 'n < 3': write \('n < 3',\)",
+        ),
         (lambda: Choice("c", (), "a"), "`c` needs distinct options"),
         (lambda: Choice("c", ("a", "a"), "a"), "`c` needs distinct options"),
         (lambda: Choice("c", ("alpha", "beta"), "alhpa"), "did you mean 'alpha'"),

@@ -243,10 +243,7 @@ def run_cell(
         check_intrabar(candles, intrabar)
     found, execution = find_strategy(strategy), execution or Execution()
     cells = found.space.points([params])
-    if not cells.allowed.all():
-        raise InputError(
-            f"{cells.cell((0,))} breaks a constraint of {found.name}: {', '.join(found.space.constraints)}."
-        )
+    found.space.demand(cells.cell((0,)))
     p = prepare(found, candles, cells, execution, start, intrabar=intrabar)
     n, out, pair = len(candles), np.empty((1, len(METRICS))), np.zeros(1, np.int64)
     memo, taken = p.run_pairs(pair, pair, 0, 1, out, np.zeros(2, np.int64), np.zeros(1, np.int64))

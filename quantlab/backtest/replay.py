@@ -112,10 +112,7 @@ def _single_point(strategy: Strategy, params: Mapping[str, Any]) -> tuple[dict[s
     grid = strategy.space.grid(**params)
     if grid.axes:
         raise InputError(f"replay takes one cell, got several values of {', '.join(grid.axes)}: use a sweep.")
-    if not grid.allowed.all():
-        raise InputError(
-            f"{dict(grid.fixed)} breaks a constraint of {strategy.name}: {strategy.space.constraints}."
-        )
+    strategy.space.demand(grid.fixed)
     return dict(grid.fixed), grid.params()
 
 

@@ -231,6 +231,11 @@ class Surface:
 
     def best(self, metric: str = "sharpe", min_trades: int = 30) -> Cell:
         """The cell with the best `metric` (lowest where lower is better); do not trade it: see `plateau`."""
+        if not self.cells.allowed.any():
+            clauses = " and ".join(f"`{clause}`" for clause in self.cells.space.constraints)
+            raise InputError(
+                f"none of the {self.size:,} cells of {self.strategy.name} satisfies {clauses}: sweep others."
+            )
         values = sign(metric) * self.eligible(metric, min_trades)
         if np.isnan(values).all():
             raise InputError(

@@ -122,6 +122,8 @@ def cells_of(strategy: Strategy, given: Cells | Mapping[str, Any] | None) -> Cel
     """
     cells = given
     if given is None or isinstance(given, Mapping):
+        for name in given or ():
+            strategy.space[name]  # a key that is no text could not even be handed on
         cells = strategy.grid() if given is None else strategy.space.grid(**given)
     if not isinstance(cells, Grid | Points):
         raise InputError(

@@ -179,6 +179,23 @@ def test_a_study_made_without_a_lab_is_counted_when_judged(lab: Lab) -> None:
     assert verdict.evidence.standing == Standing(15, 1, 1, outside=True)
 
 
+def test_single_cells_that_no_search_evaluated_are_trials(lab: Lab) -> None:
+    candles = market(10)
+    lab.put_candles(candles)
+    surface = lab.sweep("sma_cross", candles, GRID, progress=False)
+    study = lab.search("sma_cross", candles, sampler="random", trials=10, progress=False)
+    lab.run(surface, surface.cell((1, 1)))
+    lab.run(surface, {"fast": 5, "slow": 40})
+    lab.run(study.surface, study.surface.cell((3,)))
+    assert counts(lab, candles) == (2, 16)
+    for _ in range(2):
+        lab.run(surface, {"fast": 6, "slow": 40})
+        lab.daily_returns(surface, [{"fast": 7, "slow": 40}, {"fast": 8, "slow": 64}])
+        lab.run(study.surface, {"fast": 5, "slow": 41})
+        assert counts(lab, candles) == (2, 19)
+    assert lab.ledger(candles).to_frame()["cells"].tolist() == [8, 11]
+
+
 def test_nobody_listens_outside_a_lab() -> None:
     task = make_tasks("sma_cross", market(1))[0]
     assert announce(task) == (False, None)

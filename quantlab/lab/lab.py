@@ -21,7 +21,7 @@ from quantlab.backtest.task import make_tasks
 from quantlab.backtest.trades import Run
 from quantlab.errors import InputError, NotStoredError
 from quantlab.lab.documents import Approval, Judged, approved_before, draft, put_document
-from quantlab.lab.ledger import Ledger, count_outside, family_key, read_ledger, standing
+from quantlab.lab.ledger import count_others, count_outside, family_key, standing
 from quantlab.lab.searches import stored_search
 from quantlab.lab.sweeps import How, stored_sweep
 from quantlab.lab.training import Training
@@ -233,21 +233,6 @@ class Lab(Training):
 
         return str(row.columns(self._document(verdict))["id"])
 
-    def under(self, store: Store) -> Lab:
-        """This lab on another store, such as one that the lease of a job fences."""
-        return Lab(self.settings, store)
-
-    def ledger(self, candles: Candles | None = None) -> Ledger:
-        """Every search ever made: how many cells, which search on its data (k), what it may spend (alpha_k).
-
-        Parameters
-        ----------
-        candles : Candles, optional
-            Only searches that share time with these candles of their market, whatever their timeframe; the
-            budget that is left is told too.
-        """
-        return read_ledger(self.store, candles)
-
     def validate(
         self,
         searched: Surface | Study,
@@ -322,8 +307,9 @@ class Lab(Training):
         return Approval(row_id, canonical.config_id(approved), path)
 
     def run(self, surface: Surface, cell: Cell | Mapping[str, Any]) -> Run:
-        """Backtest one cell of a surface: its trades, its equity, its metrics."""
+        """Backtest one cell: its trades, its equity, its metrics. One that the surface lacks is a trial."""
         params = cell.params if isinstance(cell, Cell) else cell
+        count_others(self.store, surface, surface.strategy.space.points([params]), self._searches)
         detail = None if surface.intrabar is None else self._known(surface.intrabar)
         candles = self._known(surface.identity)
         return run_cell(surface.strategy, candles, params, surface.execution, intrabar=detail)
@@ -331,6 +317,7 @@ class Lab(Training):
     def daily_returns(self, surface: Surface, cells: Sequence[Cell | Mapping[str, Any]]) -> np.ndarray:
         """Equity returns per UTC day of chosen cells of a surface, shape ``(cells, n_days)``."""
         points = surface.strategy.space.points([c.params if isinstance(c, Cell) else c for c in cells])
+        count_others(self.store, surface, points, self._searches)
         detail = None if surface.intrabar is None else self._known(surface.intrabar)
         candles = self._known(surface.identity)
         return daily_returns_of(

@@ -16,6 +16,7 @@ from quantlab.backtest.surface import CandlesIdentity, Surface
 from quantlab.backtest.task import Task
 from quantlab.market.candles import Candles, iso
 from quantlab.signals import Strategy
+from quantlab.space import Cells, Grid, Points
 from quantlab.store.parts import Parts
 from quantlab.store.store import Store
 from quantlab.store.trials import Entry, Search
@@ -191,6 +192,30 @@ def count_outside(store: Store, surface: Surface, kind: str) -> bool:
     name = surface.strategy.name
     store.count(Entry(surface.key, where.fingerprint, where.family, name, max(cells, 1), kind, **own))
     return True
+
+
+def count_others(store: Store, surface: Surface, points: Points, searches: Mapping[str, str]) -> None:
+    """Count cells that are looked at one by one, as far as the surface that they go with does not hold them.
+
+    They are trials of the search that made the surface: no search of their own, so that k stays as it is.
+    """
+    where, of = surface.identity, searches.get(surface.plain_key, surface.plain_key)
+    own: dict[str, Any] = {"timeframe": where.timeframe, "period": (where.first_ms, where.last_ms)}
+    common = where.fingerprint, where.family, surface.strategy.name, 1, "single", of
+    params = [points.cell((i,)) for i in range(points.size)]
+    others = [json.dumps(cell, sort_keys=True) for cell in params if not _holds(surface.cells, cell)]
+    if others:
+        keys = [hashlib.sha256(f"{surface.plain_key} {cell}".encode()).hexdigest() for cell in others]
+        store.count(*(Entry(key, *common, **own) for key in keys))
+
+
+def _holds(cells: Cells, cell: Mapping[str, Any]) -> bool:
+    """Whether a cell is one of these."""
+    if isinstance(cells, Grid):
+        values = {**cells.fixed, **cells.axes}
+        return all(np.any(np.asarray(values[name]) == value) for name, value in cell.items())
+    same = [np.asarray(cells.columns[name]) == value for name, value in cell.items()]
+    return bool(np.logical_and.reduce(same).any()) if same else True
 
 
 def _entry(task: Task, key: str, kind: str, search: str | None = None) -> Entry:

@@ -1,4 +1,4 @@
-"""The part of the lab that hands work to workers: one job, or one for each market and strategy."""
+"""The part of the lab that hands work to workers and reads the ledger: see `Lab`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from quantlab.backtest.execution import Execution
 from quantlab.errors import QuantlabError
 from quantlab.lab.campaign import Campaign, Refused, estimate
 from quantlab.lab.jobs import Job, table
+from quantlab.lab.ledger import Ledger, read_ledger
 from quantlab.lab.spec import Spec, make_spec
 from quantlab.market.candles import Candles, parse_ms
 from quantlab.signals import Strategy
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Training:
-    """What a `Lab` does with jobs."""
+    """What a `Lab` does with jobs, and its ledger."""
 
     store: Store
 
@@ -126,6 +127,17 @@ class Training:
         expected = estimate(self.store, specs, workers)
         jobs = [self._queue(spec, campaign) for spec in specs]
         return Campaign(self.store, campaign, tuple(jobs), tuple(refused), expected)
+
+    def ledger(self, candles: Candles | None = None) -> Ledger:
+        """Every search ever made: how many cells, which search on its data (k), what it may spend (alpha_k).
+
+        Parameters
+        ----------
+        candles : Candles, optional
+            Only searches that share time with these candles of their market, whatever their timeframe; the
+            budget that is left is told too.
+        """
+        return read_ledger(self.store, candles)
 
     def jobs(self, limit: int | None = 50) -> pd.DataFrame:
         """The last jobs, oldest first, one row each."""

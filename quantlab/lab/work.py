@@ -131,7 +131,8 @@ class Worker:
         where = job.id, job.attempt
         try:
             with _heartbeat(self._lab.store, job, self._lease_s) as heart:
-                done = perform(self._lab.under(self._lab.store.fenced(*where)), job, heart.tell)
+                lab = type(self._lab)(self._lab.settings, self._lab.store.fenced(*where))
+                done = perform(lab, job, heart.tell)
         except _StopError:
             if heart.lost:
                 raise heart.lost from None

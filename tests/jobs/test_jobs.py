@@ -199,7 +199,7 @@ def test_the_database_refuses_whoever_lost_the_lease(lab: Lab) -> None:
     with pytest.raises(LeaseLostError):
         queue.complete(old.id, old.attempt, {}, row)
     with pytest.raises(LeaseLostError):
-        perform(lab.under(stale), old, lambda *_: None)
+        perform(Lab(lab.settings, stale), old, lambda *_: None)
     assert lab.store.load_chunk("k", 0) == b"while it is held"
     assert not lab.store.has_surface("ab" * 32)
     lab.store.drop_chunks("k")

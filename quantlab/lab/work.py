@@ -286,7 +286,8 @@ def perform(lab: Lab, job: JobRow, tell: Tell) -> dict[str, Any]:
         searched, found = _sweep(lab, spec, lambda done: tell(share * done, "sweep"))
         surface = searched.under(searched.execution.assumption)
     else:
-        searched, found = _search(lab, spec, lambda done: tell(share * done, "search")), False
+        before = min(job.progress / 100 / share, 1.0)
+        searched, found = _search(lab, spec, before, lambda done: tell(share * done, "search")), False
         surface = searched.surface
     tell(share, "judging" if spec.gate else "storing")
     verdict, config = None, None
@@ -324,12 +325,12 @@ def _sweep(lab: Lab, spec: Spec, done: Callable[[float], None]) -> tuple[Surface
     return stored_sweep(lab.store, [task], progress=False, parts=parts)[0], found
 
 
-def _search(lab: Lab, spec: Spec, done: Callable[[float], None]) -> Any:
-    seen = [0]
+def _search(lab: Lab, spec: Spec, before: float, done: Callable[[float], None]) -> Any:
+    seen = [round(before * spec.trials)]  # batches of an earlier attempt are not told again
 
     def batch(frame: Any) -> None:
         seen[0] += len(frame)
-        done(seen[0] / spec.trials)
+        done(min(seen[0] / spec.trials, 1.0))
 
     how = {"execution": spec.execution, "progress": False, "on_batch": batch, **spec.options}
     study = lab.search(spec.strategy, spec.candles, sampler=spec.sampler, trials=spec.trials, **how)

@@ -31,14 +31,14 @@ def check_declared(name: Any, role: Any) -> None:
 
 
 def check_bounds(name: str, low: Any, high: Any, default: Any, *, whole: bool) -> None:
-    """Raise InputError unless low <= default <= high are finite, and whole where they have to be."""
+    """Raise InputError unless low <= default <= high are numbers, whole where they have to be.
+
+    A bound may be infinite where it need not be whole; who draws from such a space says what is missing.
+    """
     for what, value in (("low", low), ("high", high), ("default", default)):
         number = isinstance(value, Real) and not isinstance(value, bool)
-        if what == "default" and number and math.isnan(value):
-            continue  # named below, with the bounds
-        if not number or not math.isfinite(value) or (whole and value != int(value)):
-            kind = "whole" if whole else "finite"
-            raise InputError(f"{what} of `{name}` must be a {kind} number, got {value!r}.")
+        if not number or math.isnan(value) or (whole and (math.isinf(value) or value != int(value))):
+            raise InputError(f"{what} of `{name}` must be a {'whole ' * whole}number, got {value!r}.")
     if not low <= high:
         raise InputError(f"low <= high must hold for `{name}`, got (low={low}, high={high}).")
     if not low <= default <= high:

@@ -183,9 +183,9 @@ def test_no_points_are_refused() -> None:
     [
         (lambda: Int("n", 5, 3, 4), r"low <= high must hold for `n`, got \(low=5, high=3\)"),
         (lambda: Float("x", 0.0, 1.0, 2.0), r"the default of `x` must be in \[0.0, 1.0\], got 2.0"),
-        (lambda: Float("x", 0.0, 1.0, float("nan")), "the default of `x`"),
-        (lambda: Float("x", 0.0, float("inf"), 1.0), "high of `x` must be a finite number, got inf"),
-        (lambda: Float("x", float("nan"), 1.0, 0.5), "low of `x` must be a finite number, got nan"),
+        (lambda: Float("x", 0.0, 1.0, float("nan")), "default of `x` must be a number, got nan"),
+        (lambda: Int("n", 0, float("inf"), 1), "high of `n` must be a whole number, got inf"),
+        (lambda: Float("x", float("nan"), 1.0, 0.5), "low of `x` must be a number, got nan"),
         (lambda: Int("n", 1.5, 3, 2), r"low of `n` must be a whole number, got 1\.5"),
         (lambda: Int("n", "1", 3, 2), "low of `n` must be a whole number, got '1'"),
         (lambda: Int("n", 1, 3, True), "default of `n` must be a whole number, got True"),

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,3 +126,18 @@ def test_the_table_has_something_to_compare(name: str) -> None:
     for row in rows(MARKET):
         filled = row.any() if row.dtype == bool else np.isfinite(row[..., 300:]).mean() > 0.1
         assert filled
+
+
+def every_row() -> dict[str, np.ndarray]:
+    """Every array of every indicator on some bars, lost ones among them."""
+    candles = with_lost_bars(1)[:460]
+    return {f"{name} {i}": row for name, (of, _) in INDICATORS.items() for i, row in enumerate(of(candles))}
+
+
+def test_the_kernels_mean_the_same_without_compilation(tmp_path: Path) -> None:
+    script, compiled = Path(__file__).with_name("uncompiled_indicators.py"), tmp_path / "compiled.npz"
+    np.savez(compiled, **every_row())
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    command = [sys.executable, "-W", "error", str(script), str(compiled)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "equal without compilation", done.stderr[-3000:]

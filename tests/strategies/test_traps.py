@@ -82,6 +82,16 @@ def test_a_higher_bar_counts_from_its_close_only() -> None:
     assert decided("htf_sweep", candles(undone), **cell)["long"] == []
 
 
+@pytest.mark.parametrize(("age", "found"), [(3, True), (15, True), (16, False)])
+def test_a_swing_grows_old_by_higher_bars(age: int, found: bool) -> None:
+    rows, sweep_bar = quiet(24 * 4 * 6), 100
+    rows[4 * (sweep_bar - age) : 4 * (sweep_bar - age + 1), 2] = 98.0
+    rows[4 * sweep_bar : 4 * sweep_bar + 4, 2] = 97.0
+    rows[4 * sweep_bar + 6] = [100.0, 102.0, 99.9, 101.5, 1.0]
+    cell = {"htf_multiple": 4, "swing_lookback": 15, "sweep_depth": 0.001}
+    assert decided("htf_sweep", candles(rows), **cell)["long"] == [4 * sweep_bar + 6] * found
+
+
 def test_higher_bars_lie_on_the_clock_and_not_on_the_first_candle() -> None:
     cell = {"htf_multiple": 12, "swing_lookback": 15, "sweep_depth": 0.0005, "mss_bars": 48}
     whole = decided("htf_sweep", BTC[:4_000], **cell)

@@ -230,10 +230,18 @@ surface = ql.sweep("pullback", ql.sample_candles()[:3_000], progress=False)
 print(surface.size, surface.strategy.signals.__module__)
 """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
-    for command in ([sys.executable, "-c", code], [sys.executable, "-m", "quantlab.cli", "strategies"]):
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        assert done.returncode == 0, done.stderr
-        assert "30 my_strategies.pullback" in done.stdout or "\npullback\n" in done.stdout
+    (checked,) = re.findall(r"^\$ quantlab (check .*)$", page, re.MULTILINE)
+    cli = [sys.executable, "-m", "quantlab.cli"]
+    for command, says in (
+        ([sys.executable, "-c", code], "30 my_strategies.pullback"),
+        ([*cli, "strategies"], "\npullback\n"),
+        ([*cli, *checked.split(), "--candles", "synthetic"], "pullback"),
+    ):
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert says in done.stdout
 
 
 def test_the_places_that_contributing_names_are_there() -> None:

@@ -140,3 +140,14 @@ def test_the_cost_of_the_statistics_is_measured() -> None:
     assert found["noise"]["markets"] < 38 == found["edge"]["markets"]
     assert found["pbo_splits"] == 12_870
     assert min(found[name] for name in ("edge_seconds", "noise_seconds", "pbo_seconds", "spa_seconds")) > 0
+
+
+def test_planted_leaks_are_counted() -> None:
+    names = ("shift_by_minus_one", "stop_below_what_comes", "calendar", "expanding_mean")
+    found = figures("lookahead.py", "--bars", "600", "--markets", "1", "--replays", "200", "--only", *names)
+    assert (found["planted"], found["caught"], found["caught_by_cuts"]) == (2, 2, 2)
+    assert (found["clean"], found["false_alarms"]) == (1, 0)
+    assert found["short_warmups_named"] == found["short_warmups"] == 1
+    assert set(found["strategies"]) == set(names)
+    assert found["multiple_of_one_evaluation"] > found["multiple_of_cuts"] > 1
+    assert found["seconds_per_strategy"] > 0

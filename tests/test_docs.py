@@ -163,6 +163,15 @@ def test_the_examples_of_the_page_on_honesty_work() -> None:
     assert len(found["surface"].blocks.market) == 100
 
 
+def test_the_example_of_the_lookahead_page_works() -> None:
+    (example,) = examples(DOCS / "lookahead.md")
+    found: dict[str, Any] = {}
+    exec(compile(example, "lookahead.md", "exec"), found)
+    assert not found["report"].ok
+    assert found["report"].leaks[0].columns == ("close",)
+    assert list(found["report"].to_frame()["kind"]) == ["lookahead"]
+
+
 def test_the_sweep_page_knows_what_a_cell_takes() -> None:
     bytes_of = [int(row[1]) for row in rows(DOCS / "sweep.md", "Memory")]
     plain = Request().rows

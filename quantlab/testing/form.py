@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from quantlab.market.candles import COLUMNS, MISSING, Candles
-from quantlab.signals import AllOf, Clause, Signals
+from quantlab.signals import Clause, Signals
 from quantlab.testing.case import DISTANCES, ENTRIES, FIELDS, FLAGS, Case, entered, read, sides, spread
+from quantlab.validation.decisions import clauses_of, lifted
 
+_MOST_GAPS = 8
 _KINDS = {
     **dict.fromkeys(FLAGS, ("b", "boolean")),
     **dict.fromkeys(DISTANCES, ("f", "float")),
@@ -35,34 +37,35 @@ def check_arrays(case: Case) -> None:
         raise case.fault("`on_opposite` must be ignore, close or reverse", got, "choose one of them")
     for name in FIELDS:
         value = getattr(signals, name)
-        clauses = value.clauses if isinstance(value, AllOf) else () if value is None else (value,)
-        for array in clauses:
-            _check_dtype(case, name, array)
-            _check_axes(case, name, array.shape)
+        clauses = clauses_of(name, value)
+        for number, array in enumerate(clauses, start=1):
+            called = f"clause {number} of {len(clauses)} of `{name}`" if len(clauses) > 1 else f"`{name}`"
+            _check_dtype(case, name, called, array)
+            _check_axes(case, name, called, array.shape)
 
 
-def _check_dtype(case: Case, name: str, array: Any) -> None:
+def _check_dtype(case: Case, name: str, called: str, array: Any) -> None:
     kinds, word = _KINDS[name]
     kept = isinstance(array, np.ndarray | Clause)
     dtype = array.dtype if kept else type(array).__name__
     if not kept or array.dtype.kind not in kinds:
-        raise case.fault(f"`{name}` must be {word}", f"it is {dtype}", "compare or cast before returning")
+        raise case.fault(f"{called} must be {word}", f"it is {dtype}", "compare or cast before returning")
 
 
-def _check_axes(case: Case, name: str, shape: tuple[int, ...]) -> None:
+def _check_axes(case: Case, name: str, called: str, shape: tuple[int, ...]) -> None:
     n, k = len(case.candles), len(case.grid.shape)
     axes = (1,) * (k + 1 - len(shape)) + shape
     fits = len(axes) == k + 1 and axes[-1] in ((n,) if name in FLAGS else (1, n))
     if not fits or any(a not in (1, b) for a, b in zip(axes[:-1], case.grid.shape, strict=True)):
         raise case.fault(
-            f"`{name}` must broadcast to (parameters..., bars) = {(*case.grid.shape, n)}",
+            f"{called} must broadcast to (parameters..., bars) = {(*case.grid.shape, n)}",
             f"its shape is {shape}",
             "keep time last and every parameter on its own axis",
         )
     for p, size in zip(case.grid.axes, axes[:-1], strict=True):
         if name in ENTRIES and size > 1 and case.strategy.space[p].role == "exit":
             raise case.fault(
-                f"`{name}` may vary over entry parameters only", f"`{p}` is an exit", "make it an entry"
+                f"{called} may vary over entry parameters only", f"`{p}` is an exit", "make it an entry"
             )
 
 
@@ -150,7 +153,12 @@ def _matters(case: Case, base: Mapping[str, Any], name: str, values: list[Any]) 
 
 
 def check_missing(case: Case) -> None:
-    """Lost bars raise nothing and carry no entry."""
+    """Lost bars raise nothing and carry no entry, and what is unknown after them counts as a no."""
+    _check_lost(case)
+    _check_unknown(case)
+
+
+def _check_lost(case: Case) -> None:
     lost = np.random.default_rng(11).random(len(case.candles)) < 0.02
     lost[len(lost) // 2 : len(lost) // 2 + 12] = True
     decided = case.decide(_losing(case.candles, lost), case.grid, "candles with lost bars")
@@ -161,6 +169,41 @@ def check_missing(case: Case) -> None:
             raise case.fault(
                 "no entry may be decided on a lost bar", f"`{name}` holds {place}", "ask for its close"
             )
+
+
+def _check_unknown(case: Case) -> None:
+    """Right after a whole warm-up of lost bars, nothing is entered that would not be entered anyway."""
+    longest, n = int(np.max(case.strategy.warmup(case.grid.mesh()))), len(case.candles)
+    first = np.arange(longest, n, longest + 1)[-_MOST_GAPS:]
+    lost = np.zeros(n, bool)
+    for bar in first:
+        lost[bar - longest : bar] = True
+    candles, known = _losing(case.candles, lost), np.isin(np.arange(n), first)
+    decided = case.decide(candles, case.grid, f"candles of which {longest} bars in a row were lost")
+    for name in sides(decided):
+        new = decided[name] & known & ~case.whole[name]
+        new &= read(case.grid, new.shape)
+        if new.any():
+            where = tuple(np.argwhere(new)[0])
+            evidence = (
+                f"{_unknown_clause(case, candles, name, int(where[-1]))} {case.place(case.grid, where)}"
+            )
+            raise case.fault(
+                "what is unknown must count as a no",
+                f"{evidence} holds after {longest} lost bars and not without them",
+                "compare without a negation, which NaN turns into a yes",
+            )
+
+
+def _unknown_clause(case: Case, candles: Candles, name: str, bar: int) -> str:
+    """The words for the first clause that came to hold at a bar, or for the field."""
+    signals = (case.strategy.signals(c, case.grid.params()) for c in (case.candles, candles))
+    before, after = (clauses_of(name, getattr(s, name)) for s in signals)
+    for number, (a, b) in enumerate(zip(before, after, strict=False), start=1):
+        was, now = (lifted(np.asarray(x), len(case.grid.shape))[..., bar] for x in (a, b))
+        if len(after) > 1 and (now & ~was).any():
+            return f"clause {number} of {len(after)} of `{name}`"
+    return f"`{name}`"
 
 
 def _losing(candles: Candles, lost: np.ndarray) -> Candles:

@@ -128,8 +128,15 @@ class Decider:
         return Decisions(found, signals, k)
 
 
+def clauses_of(name: str, value: Any) -> tuple[Any, ...]:
+    """What the strategy gave for a field: the clauses of an entry, else the field; nothing if it is None."""
+    if value is None:
+        return ()
+    return own_clauses(value) if name in ENTRIES else (value,)
+
+
 def _parts(name: str, value: Any) -> dict[Part, np.ndarray]:
-    clauses = own_clauses(value) if name in ENTRIES else (value,)
+    clauses = clauses_of(name, value)
     found: dict[Part, np.ndarray] = {}
     for number, clause in enumerate(clauses, start=1):
         place = (number, len(clauses)) if len(clauses) > 1 else (0, 0)

@@ -218,11 +218,14 @@ def _short_warmup(candles: Candles, short: list[tuple[Mismatch, int]], mismatche
 
 def _looked_at(battery: Battery, cells: int, replayed: Replayed) -> str:
     candles = battery.candles
-    of = f"{battery.cells.size:,} of {cells:,} cells" if battery.cells.size < cells else f"{cells:,} cells"
+    of = f"{cells:,} cell{'s' * (cells > 1)}"
+    if battery.cells.size < cells:
+        of = f"{battery.cells.size:,} of {of}"
+    cuts = f"{len(battery.cuts)} cuts (bars {', '.join(f'{cut:,}' for cut in battery.cuts)})"
+    live = f"{replayed.cells} cell{'s' * (replayed.cells != 1)} replayed from their warm-up"
     return (
         f"Looked at {of} on {len(candles):,} bars: two runs; bars cut off, three times and a third as high "
-        f"after {len(battery.cuts)} cuts (bars {', '.join(f'{cut:,}' for cut in battery.cuts)}), after one "
-        f"with lost bars too; {replayed.changes_replayed:,} of {replayed.changes:,} signal changes of "
-        f"{replayed.cells} cells replayed from their warm-up, {replayed.bars:,} bars in all. "
+        f"after {cuts}, after one with lost bars too; {replayed.changes_replayed:,} of {replayed.changes:,} "
+        f"signal changes of {live}, {replayed.bars:,} bars in all. "
         f"{battery.evaluations + replayed.evaluations:,} evaluations."
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from quantlab.indicators import mean_true_range, shift, sma
-from quantlab.signals import Signals, Strategy
+from quantlab.signals import Signals, Strategy, all_of
 from quantlab.space import Choice, Float, Int, Params, Space
 
 SPACE = Space(
@@ -59,6 +59,13 @@ def follower(x: np.ndarray, bars: int = 1) -> np.ndarray:
 
 def centred(x: np.ndarray, half: int) -> np.ndarray:
     return np.convolve(np.pad(x, half, mode="edge"), np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
+
+
+def not_far(candles: Any, p: Params, way: int) -> np.ndarray:
+    """Where `clean` does not enter, false where it cannot know."""
+    atr = mean_true_range(candles.high, candles.low, candles.close)
+    move = (candles.close - sma(candles.close, p.window)) * np.where(p.side == "with", way, -way)
+    return move <= p.threshold * atr
 
 
 def mutates_candles(candles: Any, p: Params) -> Signals:
@@ -182,6 +189,30 @@ plant(
     altered(long=lambda *_: None, short=lambda *_: None),
 )
 plant("unknown_opposite", "`on_opposite` must be ignore", altered(on_opposite=lambda *_: "flip"))
+plant(
+    "float_clause",
+    r"clause 2 of 2 of `long` must be boolean, but it is float64",
+    altered(long=lambda c, p, s: all_of(s.long, c.close)),
+)
+plant(
+    "time_first_in_a_clause",
+    r"clause 2 of 2 of `short` must broadcast to \(parameters",
+    altered(short=lambda c, p, s: all_of(s.short, (c.close > 0)[:, None])),
+)
+# what is unknown
+plant(
+    "unknown_is_yes",
+    "what is unknown must count as a no, but `long` at bar .* holds after 40 lost bars",
+    altered(long=lambda c, p, s: ~not_far(c, p, 1), short=lambda c, p, s: ~not_far(c, p, -1)),
+)
+plant(
+    "unknown_clause_is_yes",
+    "what is unknown must count as a no, but clause 2 of 2 of `long` at bar",
+    altered(
+        long=lambda c, p, s: all_of(c.close > 0, ~not_far(c, p, 1)),
+        short=lambda c, p, s: all_of(c.close > 0, ~not_far(c, p, -1)),
+    ),
+)
 # symmetry
 plant(
     "not_mirrored",

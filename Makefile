@@ -40,6 +40,8 @@ benchmark: $(VENV)/.dev  ## every benchmark, one after the other
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/against_vectorbt.py --bars 20000 --cells 400
 	$(BIN)/python benchmarks/against_backtesting.py
+	$(BIN)/python benchmarks/search.py
+	$(BIN)/python benchmarks/samplers.py
 	$(BIN)/python benchmarks/gate_noise.py --markets 20
 
 lint: $(VENV)/.dev  ## format, lint, types, floors, file lengths

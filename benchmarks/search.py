@@ -3,11 +3,11 @@
     python benchmarks/search.py --json
     python benchmarks/search.py --markets 36
 
-`overhead` compares a search with the bare sweeps of the very batches that it evaluated, made beforehand: what
+`overhead` is the CPU time of a search outside its sweep calls over that inside them, in the same run: what
 sampler, checks and scores add, a fraction. `grid_overhead` compares a grid of `--cells` cells, searched, with
 one sweep of that grid. Figures are of CPU seconds, all threads; wall seconds stand beside them. `--learners`
-is the number of cells for samplers that fit a model. `evolution_cpu_seconds` is 100 generations of 1,000 cells
-without any evaluation. `--markets` sweeps the reference grid of liquidity_sweep on so many markets, end to end.
+is the number of cells for samplers that fit a model. `evolution_cpu_seconds` is 100 generations of 1,000
+cells without any evaluation. `--markets` sweeps the reference grid of liquidity_sweep on so many markets.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ import time
 from typing import Any
 
 import numpy as np
-from common import candles, sub_grid, timed
+from common import candles, sub_grid
 
 import quantlab as ql
 from quantlab.backtest.sweep import sweep
 from quantlab.market.candles import Candles
 from quantlab.market.synthetic import garch
+from quantlab.search import loop
 from quantlab.search.choose import SAMPLERS
 from quantlab.search.evolution import EvolutionSampler
 from quantlab.search.run import search
@@ -34,28 +35,32 @@ LEARNERS = ("tpe", "gp", "rf", "et", "cmaes", "nsga2")
 
 
 def sampler_cost(name: str, market: Candles, cells: int, repeats: int) -> dict[str, float]:
-    """One sampler's search of `sma_cross` beside the bare sweeps of its batches."""
+    """One sampler's searches of `sma_cross`, and the share of them spent inside the sweep."""
+    inside = [0.0]
 
-    def run() -> Any:
-        return search("sma_cross", market, sampler=name, trials=cells, min_trades=5, progress=False)
+    def watched(*args: Any, **how: Any) -> Any:
+        began = time.process_time()
+        try:
+            return sweep(*args, **how)
+        finally:
+            inside[0] += time.process_time() - began
 
-    batches = [part.surface.cells for part in run().parts]
-    share = [market[: part.surface.identity.bars] for part in run().parts]
-    plain = timed(
-        lambda: [
-            sweep("sma_cross", one, batch, progress=False) for one, batch in zip(share, batches, strict=True)
-        ],
-        repeats,
-    )
-    took = timed(run, repeats)
+    loop.sweep = watched
+    took = []
+    for _ in range(repeats + 1):
+        inside[0], began, cpu = 0.0, time.perf_counter(), time.process_time()
+        study = search("sma_cross", market, sampler=name, trials=cells, min_trades=5, progress=False)
+        took.append((time.perf_counter() - began, time.process_time() - cpu, inside[0]))
+    loop.sweep = sweep
+    seconds, whole, bare = np.median(np.array(took[1:]), axis=0)
     return {
-        "cells": cells,
-        "batches": len(batches),
-        "cells_per_second": cells / took["min_cpu_seconds"],
-        "seconds": took["min_seconds"],
-        "cpu_seconds": took["min_cpu_seconds"],
-        "bare_cpu_seconds": plain["min_cpu_seconds"],
-        "overhead": took["min_cpu_seconds"] / plain["min_cpu_seconds"] - 1,
+        "cells": study.n_trials,
+        "batches": len(study.parts),
+        "cells_per_cpu_second": study.n_trials / whole,
+        "seconds": seconds,
+        "cpu_seconds": whole,
+        "sweep_cpu_seconds": bare,
+        "overhead": whole / bare - 1,
     }
 
 

@@ -151,3 +151,27 @@ def test_planted_leaks_are_counted() -> None:
     assert set(found["strategies"]) == set(names)
     assert found["multiple_of_one_evaluation"] > found["multiple_of_cuts"] > 1
     assert found["seconds_per_strategy"] > 0
+
+
+def test_what_a_search_adds_to_its_sweeps_is_measured() -> None:
+    sizes = ("--cells", "600", "--learners", "40", "--bars", "800", "--repeats", "1")
+    found = figures("search.py", *sizes, "--samplers", "random", "tpe")
+    assert found["samplers"].keys() == {"random", "tpe"}
+    assert (found["samplers"]["random"]["cells"], found["samplers"]["tpe"]["cells"]) == (600, 40)
+    for row in found["samplers"].values():
+        assert 0 < row["sweep_cpu_seconds"] < row["cpu_seconds"]
+        assert row["overhead"] == pytest.approx(row["cpu_seconds"] / row["sweep_cpu_seconds"] - 1)
+    assert found["random_overhead"] == found["samplers"]["random"]["overhead"]
+    assert found["grid_overhead"] == found["grid"]["overhead"]
+    assert 0 < found["evolution_cpu_seconds"] < 3
+
+
+def test_samplers_are_compared_with_random_search() -> None:
+    found = figures("samplers.py", "--seeds", "2", "--trials", "40", "--samplers", "tpe")
+    assert found.keys() == {"seeds", "trials", "branin", "hartmann6", "surface"}
+    assert found["branin"]["random"]["median_best"] > 0.397887
+    assert found["hartmann6"]["random"]["median_best"] > -3.32237
+    for task in ("branin", "hartmann6", "surface"):
+        row = found[task]["tpe"]
+        assert row["low"] <= row["gain"] <= row["high"]
+        assert row["beats"] == (row["low"] > 0)

@@ -172,6 +172,19 @@ def test_the_example_of_the_lookahead_page_works() -> None:
     assert list(found["report"].to_frame()["kind"]) == ["lookahead"]
 
 
+def test_the_examples_of_the_search_page_work() -> None:
+    of_a_study, of_a_front = examples(DOCS / "search.md")
+    found: dict[str, Any] = {}
+    exec(compile(of_a_study, "search.md", "exec"), found)
+    assert found["study"].n_trials == 300
+    exec(compile(of_a_front, "search.md", "exec"), found)
+    assert list(found["study"].front_frame().columns[:2]) == ["sharpe", "turnover"]
+
+
+def test_the_search_page_lists_every_sampler() -> None:
+    assert sorted(named(DOCS / "search.md", "Samplers")) == sorted([*SAMPLERS, "grid"])
+
+
 def test_the_sweep_page_knows_what_a_cell_takes() -> None:
     bytes_of = [int(row[1]) for row in rows(DOCS / "sweep.md", "Memory")]
     plain = Request().rows

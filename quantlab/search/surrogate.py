@@ -52,7 +52,12 @@ class Surrogate(Learner):
         candidates = self._candidates(rng)
         if not len(candidates):
             return candidates
-        mean, deviation = self._fitted(rng).predict(self._features(candidates), return_std=True)
+        with warnings.catch_warnings():
+            # a length scale at its bound only says that a parameter does not matter; a variance that
+            # rounds to below zero is set to zero
+            quiet = "The optimal value found for dimension|lbfgs failed|Predicted variances smaller than 0"
+            warnings.filterwarnings("ignore", quiet)
+            mean, deviation = self._fitted(rng).predict(self._features(candidates), return_std=True)
         taken = np.zeros(len(candidates), bool)
         for kappa in rng.exponential(size=min(n, len(candidates))):
             score = np.where(taken, -np.inf, mean + kappa * deviation)
@@ -67,10 +72,7 @@ class Surrogate(Learner):
         seed = int(rng.integers(2**31))
         box = [(0.0, 1.0)] * features.shape[1]
         model = _skopt(self.name).cook_estimator(self.kind, space=box, random_state=seed)
-        with warnings.catch_warnings():
-            # a length scale at its bound only says that a parameter does not matter
-            warnings.filterwarnings("ignore", "The optimal value found for dimension|lbfgs failed")
-            return model.fit(features, np.where(np.isnan(values), np.nanmin(values), values))
+        return model.fit(features, np.where(np.isnan(values), np.nanmin(values), values))
 
     def _candidates(self, rng: np.random.Generator) -> np.ndarray:
         """Allowed cells that were not proposed yet, without repetition."""

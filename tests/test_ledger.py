@@ -198,7 +198,7 @@ def test_single_cells_that_no_search_evaluated_are_trials(lab: Lab) -> None:
 
 def test_nobody_listens_outside_a_lab() -> None:
     task = make_tasks("sma_cross", market(1))[0]
-    assert announce(task) == (False, None)
+    assert not announce(task)
     with announced(lambda _: None):
-        assert announce(task) == (True, None)
-    assert announce(task) == (False, None)
+        assert announce(task)
+    assert not announce(task)

@@ -1,4 +1,4 @@
-"""Who is told what a sweep will evaluate, before it evaluates any of it, and keeps what it finishes.
+"""Who is told what a sweep will evaluate, before it evaluates any of it.
 
 A lab counts what is searched through it. A search calls the sweep many times, deep inside; whoever must know
 of each call listens here, for as long as its own call lasts and on its own thread.
@@ -12,19 +12,15 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from quantlab.backtest.sweep import Checkpoint
     from quantlab.backtest.task import Task
 
-Listener = Callable[["Task"], "Checkpoint | None"]
+Listener = Callable[["Task"], None]
 _LISTENER: ContextVar[Listener | None] = ContextVar("quantlab.announce", default=None)
 
 
 @contextmanager
 def announced(listener: Listener) -> Iterator[None]:
-    """While this lasts, `listener` receives every market's sweep that begins; raising refuses it.
-
-    What it returns keeps the finished parts of that sweep, unless the sweep has a checkpoint of its own.
-    """
+    """While this lasts, `listener` receives every market's sweep that begins; raising refuses it."""
     token = _LISTENER.set(listener)
     try:
         yield
@@ -32,7 +28,9 @@ def announced(listener: Listener) -> Iterator[None]:
         _LISTENER.reset(token)
 
 
-def announce(task: Task) -> tuple[bool, Checkpoint | None]:
-    """Tell whoever listens what will be evaluated; whether somebody did, and the checkpoint offered."""
+def announce(task: Task) -> bool:
+    """Tell whoever listens what will be evaluated; whether somebody did."""
     listener = _LISTENER.get()
-    return (False, None) if listener is None else (True, listener(task))
+    if listener is not None:
+        listener(task)
+    return listener is not None

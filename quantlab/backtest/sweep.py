@@ -191,7 +191,7 @@ def surfaces(
 
         def jobs() -> Iterator[tuple[Job, Iterable[Part]]]:
             for i, one in enumerate(begun):
-                one.offer(*announce(one.task))
+                one.counted = announce(one.task)
                 left = one.begin(budget, workers.least(len(tasks)), None if cluster is None else 1)
                 bar.update(one.task.cells.size - one.missing)
                 if not one.missing:
@@ -226,12 +226,7 @@ class _Unfinished:
         self.missing = task.cells.size
         self._room = Room((0,))
         self._values: np.ndarray = self._room.array
-        self._counted = False
-
-    def offer(self, counted: bool, checkpoint: Checkpoint | None) -> None:
-        """Take what `announce` came to."""
-        self._counted = counted
-        self._checkpoint = self._checkpoint or checkpoint
+        self.counted = False
 
     def begin(self, budget: int | None, least: int, threads: int | None) -> list[Part]:
         """Cut it into parts, put those kept by the checkpoint in their place and return the others.
@@ -263,7 +258,7 @@ class _Unfinished:
         """The whole; it is let go of here."""
         values, self._values, self._room = self._values, np.empty(0), Room((0,))
         whole = self.task.surface(dict(zip(METRICS, values, strict=False)), values[len(METRICS) :])
-        return replace(whole, counted=self._counted)
+        return replace(whole, counted=self.counted)
 
     def _put(self, place: Place, part: Cells, values: np.ndarray) -> None:
         self.missing -= part.size

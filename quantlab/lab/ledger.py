@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from quantlab.backtest.task import Task
 from quantlab.market.candles import Candles, iso
 from quantlab.signals import Strategy
 from quantlab.space import Cells, Grid, Points
-from quantlab.store.parts import Parts
 from quantlab.store.store import Store
 from quantlab.store.trials import Entry, Search
 from quantlab.validation.budget import ALPHA, Standing, alpha_left, alpha_of
@@ -89,28 +88,6 @@ class Ledger:
         return f"<p>{lines}</p>{self.to_frame().to_html(index=False)}"
 
 
-@dataclass(frozen=True)
-class Counting:
-    """A search that is counted while it runs.
-
-    Attributes
-    ----------
-    store : Store
-    key : str
-        The same search again has the same key, and its batches are counted once.
-    batches : list of str
-        Keys of the sweeps of its batches.
-    """
-
-    store: Store
-    key: str
-    batches: list[str] = field(default_factory=list)
-
-    def forget(self) -> None:
-        """Forget the finished batches: the whole is stored."""
-        self.store.drop_chunks(*self.batches)
-
-
 def read_ledger(store: Store, candles: Candles | None = None) -> Ledger:
     """The ledger of a store, all of it or what shares time with `candles`."""
     if candles is None:
@@ -139,14 +116,15 @@ def counted_search(
     sampler: Any,
     trials: int,
     options: Mapping[str, Any],
-    keep: bool = True,
-) -> Iterator[Counting]:
+) -> Iterator[str]:
     """Count a search by a sampler and, while this lasts, each of its batches before it is evaluated.
 
     On several markets it is one search on each family, whatever the timeframes and the shares of the history.
 
-    With `keep`, batches that were finished are kept until `Counting.forget`: the same search again asks for
-    the same cells in the same order, finds their figures and goes on where it was.
+    Yields
+    ------
+    str
+        The key of the search: the same search again has the same key, and its batches are counted once.
     """
     markets = [candles] if isinstance(candles, Candles) else list(candles)
     key = _search_key(strategy, markets, sampler, trials, options)
@@ -158,18 +136,12 @@ def counted_search(
         where = ours[0].fingerprint, family, strategy.name
         store.count(Entry(family_key(key, family), *where, 0, kind, in_batches=True, **own))
 
-    counting = Counting(store, key)
-
-    def count(batch: Task) -> Parts | None:
+    def count(batch: Task) -> None:
         of = family_key(key, batch.job.candles.family)
         store.count(*(_entry(batch, plain, kind, of) for plain in batch.plain_keys.values()))
-        if not keep:
-            return None
-        counting.batches.append(batch.key)
-        return Parts(store, batch.key, every_s=0.0)
 
     with announced(count):
-        yield counting
+        yield key
 
 
 def family_key(search: str, family: str) -> str:

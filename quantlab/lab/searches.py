@@ -53,13 +53,13 @@ def stored_search(
         Key of the search in the ledger.
     """
     journal = StoredJournal(store, name, restart)
-    with counted_search(store, strategy, candles, sampler, trials, options, keep=False) as counting:
+    with counted_search(store, strategy, candles, sampler, trials, options) as key:
         study = search(strategy, candles, sampler=sampler, trials=trials, journal=journal, **options)
     for surface in study.surfaces:
         write(store, surface)
     if name is None and not study.interrupted:
         journal.forget()
-    return study, counting.key
+    return study, key
 
 
 class StoredJournal:

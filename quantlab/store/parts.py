@@ -20,12 +20,10 @@ class Parts:
     store : Store
     key : str
         Identity of the sweep: parts of other code, cells or candles are never found under it.
-    every_s : float
-        Seconds between two writes, at least.
     """
 
-    def __init__(self, store: Store, key: str, every_s: float = _FLUSH_S) -> None:
-        self._store, self._key, self._every_s = store, key, every_s
+    def __init__(self, store: Store, key: str) -> None:
+        self._store, self._key = store, key
         self._pending: dict[int, np.ndarray] = {}
         self._written = time.monotonic()
 
@@ -34,9 +32,9 @@ class Parts:
         return _Kept(self._store, self._key)
 
     def save(self, part: int, values: np.ndarray) -> None:
-        """Keep a part; it is written now if the last write was long enough ago."""
+        """Keep a part; it is written now if the last write was a second ago."""
         self._pending[part] = values
-        if time.monotonic() - self._written > self._every_s:
+        if time.monotonic() - self._written > _FLUSH_S:
             self.flush()
 
     def flush(self) -> None:

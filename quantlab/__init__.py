@@ -38,6 +38,7 @@ _HOME = {
     "crossed_below": "quantlab.signals",
     "open": "quantlab.lab",
     "reference_grid": "quantlab.strategies",
+    "resample": "quantlab.market.resample",
     "sample_candles": "quantlab.market.sample",
     "strategy": "quantlab.signals",
     "sweep": "quantlab.backtest.sweep",

@@ -87,6 +87,12 @@ def examples(page: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_names_that_examples_use_exist(page: Path) -> None:
+    used = {name for example in examples(page) for name in re.findall(r"\bql\.(\w+)", example)}
+    assert [name for name in sorted(used) if not hasattr(ql, name)] == []
+
+
 class Coinbase:
     """Answers as `ccxt.coinbase` does: pages of 300 rows, one of them lost, the newest candle still open."""
 

@@ -61,7 +61,7 @@ def test_regimes_are_measured_where_the_truth_is_known() -> None:
         assert all(0 < one["accuracy"] < 1 for one in methods.values() if "accuracy" in one)
 
 
-@pytest.mark.parametrize("strategy", ["liquidity_sweep", "sma_cross"])
+@pytest.mark.parametrize("strategy", ["liquidity_sweep", "sma_cross", "htf_sweep"])
 def test_a_whole_grid_is_measured(strategy: str) -> None:
     arguments = ("--timeframe", "5m", "--bars", "900", "--cells", "30", "--repeats", "3")
     found = figures("reference_grid.py", "--strategy", strategy, *arguments)

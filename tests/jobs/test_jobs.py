@@ -123,17 +123,23 @@ def test_a_job_comes_to_what_the_lab_comes_to(lab: Lab, truth: Any, what: str) -
 def test_killed_at_random_moments_and_resumed(lab: Lab, truth: Any, what: str, seed: int) -> None:
     candles, draw = market(lab, seed), random.Random(seed)
     expected, job = truth(candles, what), submitted(lab, candles, what)
-    kept = []
-    for _ in range(2):
-        process = worker(lab, slow_s=0.05, lease_s=1.0)
-        until(lambda: job.status == "running" and job.row.worker.split(":")[1] == str(process.pid))  # noqa: B023
-        time.sleep(draw.uniform(0.0, 2.0))
-        process.kill()
-        process.communicate()
+    kept: list[int] = []
+
+    def parts() -> int:
         with lab.store._connections.transaction() as connection:
             found = connection.execute("select count(*) from sweep_checkpoint").fetchone()
-            kept.append(found[0] if found else 0)
+            return int(found[0]) if found else 0
+
+    for least in (0, draw.randint(2, 4)):
+        process = worker(lab, slow_s=0.2, lease_s=1.0)
+        until(lambda: job.status == "running" and job.row.worker.split(":")[1] == str(process.pid))  # noqa: B023
+        until(lambda: parts() >= least)  # noqa: B023
+        time.sleep(draw.uniform(0.0, 0.5))
+        process.kill()
+        process.communicate()
+        kept.append(parts())
     assert kept == sorted(kept), "what was finished is never lost"
+    assert kept[-1] >= 2, "the second one was killed in the middle"
     finished(worker(lab, lease_s=1.0))
     check(lab, job, candles, expected)
     assert job.row.attempt == 3

@@ -88,7 +88,9 @@ def _judge(lab: Lab, strategy: str, candles: Candles, progress: bool, say: Calla
     _show_cell("plateau", plateau.cell, say)
     say(f"  around the plateau: sharpe {plateau.mean:.2f} on average; along each parameter (* chosen)")
     for name, rows in plateau.neighbours.groupby("parameter", sort=False):
-        line = "  ".join(f"{'*' if r.chosen else ''}{r.value:g}: {r.sharpe:.2f}" for r in rows.itertuples())
+        line = "  ".join(
+            f"{'*' if r.chosen else ''}{_text(r.value)}: {r.sharpe:.2f}" for r in rows.itertuples()
+        )
         say(f"    {name:16s} {line}")
     verdict = lab.validate(surface, candles, progress=progress)
     say("  APPROVED" if verdict.approved else "  REFUSED")
@@ -103,8 +105,12 @@ def _judge(lab: Lab, strategy: str, candles: Candles, progress: bool, say: Calla
 def _show_cell(name: str, cell: Cell, say: Callable[[str], None]) -> None:
     m = cell.metrics
     say(f"  {name:8s} sharpe {m['sharpe']:.2f}, net profit {m['net_profit']:+.1%}, {m['trades']:.0f} trades")
-    params = ", ".join(f"{parameter} {value:g}" for parameter, value in cell.params.items())
+    params = ", ".join(f"{parameter} {_text(value)}" for parameter, value in cell.params.items())
     say(textwrap.fill(params, _WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11))
+
+
+def _text(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _closing(lab: Lab, findings: list[Finding], report: Path, say: Callable[[str], None]) -> None:

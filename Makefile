@@ -43,6 +43,8 @@ benchmark: $(VENV)/.dev  ## every benchmark, one after the other
 	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/samplers.py
 	$(BIN)/python benchmarks/gate_noise.py --markets 20
+	$(BIN)/python benchmarks/gate_cost.py
+	$(BIN)/python benchmarks/lookahead.py --markets 1
 
 lint: $(VENV)/.dev  ## format, lint, types, floors, file lengths
 	$(BIN)/ruff format --check .

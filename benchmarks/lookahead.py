@@ -1,8 +1,8 @@
 """How many planted leaks does the look-ahead detector catch, how often is it wrong, and at what cost?
 
 The leaks and the clean strategies are those of tests/strategies/leaks, chosen before the detector was run on
-them. Markets are seeds, GARCH and iid in turn. A leak counts as caught only if the field that leaks is named
-and no other; on a market where it happens not to fire it counts as missed.
+them. Markets are seeds, GARCH and iid in turn. A leak counts as planted on a market where it changes any
+decision, and as caught only if the field that leaks is named and no other.
 
     python benchmarks/lookahead.py --markets 4 --json
     python benchmarks/lookahead.py --only one_bar when_rsi_is_below_5 --bars 20000 --markets 20
@@ -79,10 +79,20 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         if options.only and name not in options.only:
             continue
         reports, figures = looked(planted.strategy, markets, options.replays)
+        fires = [planted.fires(candles) for candles in markets]
         right = [{leak.field for leak in report.leaks} == set(planted.fields) for report in reports]
-        cuts, full = right[: len(markets)], right[len(markets) :]
-        table[name] = {"kind": "leak", "caught_by_cuts": sum(cuts), "caught": sum(full), **figures}
-        shown(name, f"caught {sum(full)} of {len(markets)}, {sum(cuts)} by the cuts alone", figures, options)
+        cuts, full = (
+            sum(fired and caught for fired, caught in zip(fires, some, strict=True))
+            for some in (right[: len(markets)], right[len(markets) :])
+        )
+        table[name] = {
+            "kind": "leak",
+            "planted": sum(fires),
+            "caught_by_cuts": cuts,
+            "caught": full,
+            **figures,
+        }
+        shown(name, f"caught {full} of {sum(fires)}, {cuts} by the cuts alone", figures, options)
     for kind, strategies in (("clean", CLEAN), ("hungry", HUNGRY)):
         for name, strategy in strategies.items():
             if options.only and name not in options.only:
@@ -109,7 +119,7 @@ def totals(table: dict[str, dict[str, Any]], options: argparse.Namespace) -> dic
         "markets": options.markets,
         "replays": options.replays,
         "leaks": len(of["leak"]),
-        "planted": len(of["leak"]) * options.markets,
+        "planted": sum(row["planted"] for row in of["leak"]),
         "caught": sum(row["caught"] for row in of["leak"]),
         "caught_by_cuts": sum(row["caught_by_cuts"] for row in of["leak"]),
         "clean": len(of["clean"]) * options.markets,

@@ -35,6 +35,8 @@ class Planted:
         Columns of the candles through which it leaks; None: not defined.
     clause : int
         Of the entry; 0 if it is one array.
+    fires : callable ``(candles) -> bool``
+        Whether it changes any decision on these candles: a leak that changes none cannot be caught.
     """
 
     strategy: Strategy
@@ -43,6 +45,7 @@ class Planted:
     furthest: Any = None
     columns: frozenset[str] | None = None
     clause: int = 0
+    fires: Callable[[Any], bool] = lambda _: True
 
     @property
     def name(self) -> str:

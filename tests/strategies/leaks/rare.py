@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leaks.bases import each, later, mean, planted, returns, rising, rsi, std
+from leaks.bases import WINDOWS, each, later, mean, planted, returns, rising, rsi, std
 from quantlab.signals import above, all_of, below
 from quantlab.space import Params
 
@@ -28,6 +28,12 @@ def one_bar(c: Any, p: Params) -> np.ndarray:
     return (rising(c, p) & ~at) | (at & (later(c.close, 1) > 0.5 * c.close))
 
 
+def one_bar_fires(c: Any) -> bool:
+    """Whether it does not enter there anyway."""
+    (at,) = np.flatnonzero(c.timestamps == 1_518_364_800_000)
+    return any(c.close[at] <= mean(c.close, window)[at] for window in WINDOWS)
+
+
 def filled_start(c: Any, p: Params) -> np.ndarray:
     """A mean of 400 bars whose first values were filled from behind, with a warm-up of the window."""
     return rising(c, p) & (c.close > pd.Series(mean(c.close, 400)).bfill().to_numpy())
@@ -39,8 +45,9 @@ RARE_LEAKS = (
         lambda c, p: each(p, lambda w: (rsi(c.close, 14) < 5) & (later(c.close, 1) > c.close)),
         nearest=1,
         furthest=1,
+        fires=lambda c: bool((rsi(c.close, 14) < 5).any()),
     ),
-    planted("one_bar", one_bar, nearest=1, furthest=1),
+    planted("one_bar", one_bar, nearest=1, furthest=1, fires=one_bar_fires),
     planted("one_cell", one_cell, nearest=1, furthest=1),
     planted(
         "third_clause",
@@ -73,6 +80,7 @@ RARE_LEAKS = (
         lambda c, p: rising(c, p) & ((std(returns(c), 10) < 0.012) | (later(c.close, 1) > c.close)),
         nearest=1,
         furthest=1,
+        fires=lambda c: bool((std(returns(c), 10) >= 0.012).any()),
     ),
     planted("start_filled_from_behind", filled_start),
 )

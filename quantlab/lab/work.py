@@ -321,7 +321,10 @@ def _sweep(lab: Lab, spec: Spec, done: Callable[[float], None]) -> tuple[Surface
         done(seen[0] / total)
 
     found = lab.store.has_surface(task.plain_keys[spec.execution.assumption])
-    parts = lambda store, key: _Watched(store, key, add, total)  # noqa: E731
+
+    def parts(store: Store, key: str) -> Parts:
+        return _Watched(store, key, add, total)
+
     return stored_sweep(lab.store, [task], progress=False, parts=parts)[0], found
 
 

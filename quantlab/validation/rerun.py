@@ -26,6 +26,8 @@ NULLS: Mapping[str, Callable[[Candles, np.random.Generator], Candles]] = {
 }
 """Markets without an edge; each is blind to something, so both are asked."""
 
+_SAID = {"sign_flip": "mirrored", "permute": "shuffled"}
+
 ENOUGH = 10
 """Scores at least as good as the real one after which a null has answered: the p-value is no small one."""
 
@@ -96,11 +98,10 @@ class Rerun:
         return max(null.p for null in self.nulls)
 
     def __str__(self) -> str:
-        parts = [
-            f"{null.as_good} of {len(null.scores)} {name} markets did as well (p = {null.p:.3f})"
-            for null, name in zip(self.nulls, ("mirrored", "shuffled"), strict=False)
-        ]
-        return "; ".join(parts)
+        return "; ".join(
+            f"{n.as_good} of {len(n.scores)} {_SAID[n.null]} markets did as well (p = {n.p:.3f})"
+            for n in self.nulls
+        )
 
 
 def best_timing_t(min_trades: int = 30) -> Score:
@@ -153,7 +154,8 @@ def rerun(
     Raises
     ------
     InputError
-        The search differs from itself on the same candles, the market never moves, `earlier` is another's.
+        The search differs from itself on the same candles, its score is NaN, the market never moves, or
+        `earlier` is another's.
     Interrupted
         On Ctrl-C, with what was drawn so far.
     """
@@ -163,6 +165,8 @@ def rerun(
     if np.nanmin(candles.low) == np.nanmax(candles.high):
         raise InputError(f"{candles!r} never moves: no null can be made of constant prices.")
     real = score(search(candles))
+    if np.isnan(real):
+        raise InputError("the score of the search is NaN, which nothing compares with: return -inf for none.")
     if score(search(candles)) != real:
         raise InputError("the search gave two scores on the same candles: give it a seed of its own.")
     known = _scores(earlier, real, seed)

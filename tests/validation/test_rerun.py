@@ -118,6 +118,8 @@ def test_bad_input_is_named() -> None:
     drawn = iter(range(10**6))
     with pytest.raises(InputError, match="two scores on the same candles: give it a seed of its own"):
         rerun(search, NOISE, score=lambda _: next(drawn), progress=False)
+    with pytest.raises(InputError, match="score of the search is NaN"):
+        rerun(search, NOISE, score=lambda _: np.nan, progress=False)
     flat = np.full(100, 5.0)
     still = Candles.from_arrays("x", "Y/Z", "1d", np.arange(100) * 86_400_000, flat, flat, flat, flat, flat)
     with pytest.raises(InputError, match="never moves: no null can be made of constant prices"):

@@ -25,6 +25,7 @@ from quantlab.backtest.sweep import surface_key, sweep
 from quantlab.backtest.trades import Run
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
+from quantlab.progress import tell
 from quantlab.space import Cells, Grid
 from quantlab.validation import evidence
 from quantlab.validation.budget import Standing
@@ -282,7 +283,7 @@ class _Steps:
         from tqdm.auto import tqdm
 
         self._bar = tqdm(total=total, disable=not shown, desc="validate", leave=False)
-        self._begun = False
+        self._begun, self._total, self._done = False, total, 0
 
     def __enter__(self) -> Callable[[str], None]:
         return self._step
@@ -292,5 +293,7 @@ class _Steps:
 
     def _step(self, name: str) -> None:
         self._bar.update(int(self._begun))
+        self._done += int(self._begun)
         self._begun = True
+        tell(self._done / self._total, name)
         self._bar.set_description(name)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quantlab.backtest.drawing import Drawing, Reduce
 from quantlab.backtest.execution import ASSUMPTIONS, Execution
 from quantlab.backtest.extras import Blocks, Extras, part_key
 from quantlab.backtest.metrics import METRICS, definition
@@ -19,11 +20,9 @@ from quantlab.space import Cells, Choice, Grid
 
 if TYPE_CHECKING:
     import pandas as pd
-    import plotly.graph_objects as go
 
     from quantlab.backtest.plateau import Plateau
 
-Reduce = Literal["max", "median", "mean", "min"]
 _REDUCERS: dict[str, Any] = {"max": np.nanmax, "median": np.nanmedian, "mean": np.nanmean, "min": np.nanmin}
 
 
@@ -73,7 +72,7 @@ class Cell:
 
 
 @dataclass(frozen=True, eq=False)
-class Surface:
+class Surface(Drawing):
     """The result of a sweep.
 
     Attributes
@@ -295,29 +294,6 @@ class Surface:
         reduced = _REDUCERS[reduce](np.where(empty[..., None], 0.0, values), axis=-1)
         return np.where(empty, np.nan, reduced)
 
-    def heatmap(
-        self,
-        metric: str = "sharpe",
-        *,
-        x: str,
-        y: str,
-        reduce: Reduce = "max",
-        regime: str | int | None = None,
-    ) -> go.Figure:
-        """A heatmap of `metric` over the axes `x` and `y`; `reduce` says what happens to the others.
-
-        With `regime` only the trades decided in it count: see `in_regime`.
-        """
-        from quantlab.figures.heatmap import heatmap
-
-        grid = self._grid()
-        rest = [n for n in grid.axes if n not in (x, y)]
-        title = f"{self.subject}: {metric}" + (f", {reduce} over {', '.join(rest)}" if rest else "")
-        title += "" if regime is None else f", decided in {regime}"
-        title += f" ({self.execution.caveat})" if self.execution.caveat else ""
-        plane = self.plane(metric, x, y, reduce, regime)
-        return heatmap(plane, grid.axes[x], grid.axes[y], x_label=x, y_label=y, metric=metric, title=title)
-
     def fingerprint(self) -> str:
         """What identifies this result to six digits: candles, cells, quartiles of every metric."""
         lines = [f"candles {self.identity.fingerprint[:16]}, {self.size} cells"]
@@ -354,4 +330,4 @@ def is_ordered(grid: Grid, name: str) -> bool:
     return not isinstance(grid.space[name], Choice)
 
 
-__all__ = ["METRICS", "CandlesIdentity", "Cell", "Surface", "identity"]
+__all__ = ["METRICS", "CandlesIdentity", "Cell", "Reduce", "Surface", "identity"]

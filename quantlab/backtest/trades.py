@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantlab.backtest.execution import Execution
+from quantlab.errors import InputError
+from quantlab.market.candles import Candles
 
 if TYPE_CHECKING:
     import pandas as pd
+    import plotly.graph_objects as go
 
 OPEN, STOP, TARGET, TIME, SIGNAL, RUIN = range(6)
 REASONS = ("open", "stop", "target", "time", "signal", "ruin")
@@ -124,6 +127,40 @@ class Run:
             for edge in ("entry", "exit"):
                 frame[f"{edge}_time"] = pd.to_datetime(timestamps[self.trades[f"{edge}_bar"]], unit="ms")
         return frame
+
+    def figure(self, candles: Candles) -> go.Figure:
+        """Equity over holding the market, the drawdown, and the return of every closed trade at its exit.
+
+        Parameters
+        ----------
+        candles : Candles
+            Those it was run on.
+
+        Raises
+        ------
+        InputError
+            They have another number of bars.
+        """
+        from quantlab.figures.run import run
+
+        if len(candles) != len(self.equity):
+            raise InputError(
+                f"this run has {len(self.equity):,} bars, got {len(candles):,}: pass the candles it was "
+                "run on."
+            )
+        left = self.closed
+        sides = np.where(left["side"] > 0, "long", "short")
+        reasons = np.asarray(REASONS)[left["reason"]]
+        caveat = f" ({self.execution.caveat})" if self.execution.caveat else ""
+        return run(
+            candles.timestamps,
+            self.equity,
+            candles.close,
+            exits_ms=candles.timestamps[left["exit_bar"]],
+            returns=left["trade_return"],
+            texts=[f"{side}, {reason}" for side, reason in zip(sides, reasons, strict=True)],
+            title=f"{self.strategy} on {candles.exchange} {candles.symbol} {candles.timeframe}{caveat}",
+        )
 
     def __repr__(self) -> str:
         figures = ", ".join(f"{name}={self.metrics[name]:.4g}" for name in _HEADLINE if name in self.metrics)

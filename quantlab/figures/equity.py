@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,26 +55,34 @@ def equity(
     """
     from plotly.subplots import make_subplots
 
-    curves = _curves(np.asarray(timestamps_ms), equity, market)
-    times = curves.pop("time")
-    keep = thin(tuple(curves.values()), POINTS)
-    time = times[keep].astype(np.float64)
+    found = curves(np.asarray(timestamps_ms), equity, market)
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.7, 0.3], vertical_spacing=0.05)
-    if market is not None:
-        _line(figure, time, curves["market"][keep], "market, held", REFERENCE, row=1, width=1.2)
-        _line(figure, time, curves["market_drawdown"][keep], "market drawdown", REFERENCE, row=2, width=1)
-    _line(figure, time, curves["equity"][keep], "strategy", GAIN, row=1, width=2)
-    _line(figure, time, curves["drawdown"][keep], "strategy drawdown", LOSS, row=2, width=1, fill="tozeroy")
-    figure.update_layout(
-        template=house_template(), height=460, hovermode="x unified", legend_traceorder="reversed"
-    )
+    draw_curves(figure, found)
+    figure.update_layout(template=house_template(), height=460)
     figure.update_layout(title_text=plain(title) if title else None)
-    figure.update_xaxes(type="date")
-    figure.update_yaxes(type="log", title_text="equity (log)", tickformat=".3~g", row=1)
-    figure.update_yaxes(title_text="drawdown", tickformat=".0%", row=2)
     for start, end, label in spans:
         _shade(figure, start, end, label)
     return figure
+
+
+def draw_curves(figure: go.Figure, found: Mapping[str, np.ndarray]) -> None:
+    """Draw what `curves` gave into the first two rows of a figure of subplots."""
+    drawn = dict(found)
+    times = drawn.pop("time")
+    keep = thin(tuple(drawn.values()), POINTS)
+    time = times[keep].astype(np.float64)
+    if "market" in drawn:
+        _line(figure, time, drawn["market"][keep], "market, held", REFERENCE, row=1, width=1.2)
+        _line(figure, time, drawn["market_drawdown"][keep], "market drawdown", REFERENCE, row=2, width=1)
+    _line(figure, time, drawn["equity"][keep], "strategy", GAIN, row=1, width=2)
+    _line(figure, time, drawn["drawdown"][keep], "strategy drawdown", LOSS, row=2, width=1, fill="tozeroy")
+    figure.update_layout(hovermode="x unified", legend_traceorder="reversed")
+    figure.update_xaxes(type="date")
+    figure.update_yaxes(type="log", title_text="equity (log)", tickformat=".3~g", row=1)
+    lines = np.concatenate([drawn["equity"], drawn.get("market", drawn["equity"])])
+    if np.nanmax(lines, initial=1.0) > 4 * np.nanmin(lines, initial=1.0):
+        figure.update_yaxes(dtick="D2", row=1)  # 1, 2, 5: every digit would run into its neighbour
+    figure.update_yaxes(title_text="drawdown", tickformat=".0%", row=2)
 
 
 def drawdown(equity: np.ndarray) -> np.ndarray:
@@ -84,14 +92,26 @@ def drawdown(equity: np.ndarray) -> np.ndarray:
     return values / peak - 1.0
 
 
-def _curves(timestamps: np.ndarray, equity: np.ndarray, market: np.ndarray | None) -> dict[str, np.ndarray]:
+def curves(timestamps: np.ndarray, equity: np.ndarray, market: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Time, equity, drawdown, and those of holding the market; InputError where lengths differ.
+
+    Parameters
+    ----------
+    timestamps, equity, market
+        As `equity` takes them.
+
+    Returns
+    -------
+    dict of str to array (n,)
+        Equity is NaN where nothing is left.
+    """
     values = np.asarray(equity, dtype=np.float64)
     if values.shape != timestamps.shape or values.ndim != 1 or values.size == 0:
         raise InputError(
             f"an equity curve needs one timestamp a value and at least one, got {timestamps.shape} "
             f"timestamps and {values.shape} values."
         )
-    curves = {
+    found = {
         "time": timestamps,
         "equity": np.where(values > 0, values, np.nan),
         "drawdown": drawdown(values),
@@ -102,8 +122,8 @@ def _curves(timestamps: np.ndarray, equity: np.ndarray, market: np.ndarray | Non
             raise InputError(f"the market needs one price a bar, got {price.shape} for {values.shape} bars.")
         known = price[np.isfinite(price)]
         held = price / known[0] if known.size else price
-        curves |= {"market": held, "market_drawdown": drawdown(held)}
-    return curves
+        found |= {"market": held, "market_drawdown": drawdown(held)}
+    return found
 
 
 def _line(

@@ -80,7 +80,7 @@ def heatmap(
         hoverongaps=False,
         hovertemplate=template,
         texttemplate=f"%{{z:{style.d3}}}" if z.size <= CELLS_WITH_TEXT else None,
-        colorbar=_colour_bar(scale, metric, style),
+        colorbar=colour_bar(scale, metric, style),
     )
     figure = house_figure(trace, height=plane_height(len(y)), plot_bgcolor=UNDEFINED)
     axis = {"type": "category", "showgrid": False, "ticks": "", "showline": False}
@@ -164,7 +164,8 @@ def _hover(
     return "<br>".join(lines) + "<extra></extra>", np.stack(columns, axis=-1) if columns else None
 
 
-def _colour_bar(scale: ColourScale, metric: str, style: MetricStyle) -> dict[str, Any]:
+def colour_bar(scale: ColourScale, metric: str, style: MetricStyle) -> dict[str, Any]:
+    """The colour bar of a figure: five texts, and a sign where values lie beyond the limits."""
     values = np.linspace(scale.low, scale.high, 5)
     texts = [metric_text(metric, v) for v in values]
     texts[0] = f"≤ {texts[0]}" if scale.clipped_low else texts[0]

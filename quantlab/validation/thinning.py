@@ -21,7 +21,11 @@ def thinned(cells: Cells, n_bars: int) -> Cells:
 
     Of a grid the longest axis is thinned first, exits before entries; first and last values stay.
     """
-    most = max(1, MOST_CELL_BARS // n_bars)
+    return thinned_to(cells, max(1, MOST_CELL_BARS // n_bars))
+
+
+def thinned_to(cells: Cells, most: int) -> Cells:
+    """`most` cells or fewer, spread as by `thinned`."""
     if cells.size <= most:
         return cells
     if isinstance(cells, Points):

@@ -29,7 +29,7 @@ from quantlab.terminal import (
     swept,
     verb,
 )
-from quantlab.verbs import AsJson, app, candles, check, database, jobs
+from quantlab.verbs import AsJson, app, candles, check, database, holdout, jobs
 
 if TYPE_CHECKING:
     from quantlab.backtest.plateau import Plateau
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 configuration = group("Exported configurations.")
 app.add_typer(database.database, name="db")
 app.add_typer(configuration, name="config")
+app.add_typer(holdout.holdout, name="holdout")
 
 Cluster = Annotated[
     str | None, typer.Option(metavar="ADDRESS", help="Of a Dask scheduler whose workers compute it.")

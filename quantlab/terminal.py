@@ -15,6 +15,7 @@ import math
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -81,6 +82,9 @@ class Question:
     delay_bars: Annotated[int, typer.Option(help="Bars by which decisions are known later.")] = 0
     metric: Annotated[str, typer.Option(help="What the choice is made by.")] = "sharpe"
     min_trades: Annotated[int, typer.Option(help="Least closed trades of a cell.")] = 30
+    spend_hold_out: Annotated[
+        bool, typer.Option("--spend-hold-out", help="Read its bars too: recorded, and it answers no more.")
+    ] = False
 
     def checked(self) -> tuple[Strategy, dict[str, Any], Execution]:
         """The strategy, the values of `--set` and the rules; whatever has a typo is named here."""
@@ -94,9 +98,15 @@ class Question:
         return strategies.get(self.strategy), parsed(self.values), execution
 
     def candles(self, lab: Lab) -> Candles:
-        """The candles, from the database."""
+        """The candles, from the database; what is held out of them is said on standard error."""
         start, end = (moment.isoformat() if moment else None for moment in (self.start, self.end))
-        return lab.candles(self.exchange, self.symbol, self.timeframe, start=start, end=end)
+        where = self.exchange, self.symbol, self.timeframe
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            candles = lab.candles(*where, start=start, end=end, spend_hold_out=self.spend_hold_out)
+        for warning in said:
+            typer.echo(f"quantlab: {warning.message}", err=True)
+        return candles
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ def test_version(call: Callable[..., Result]) -> None:
 
 VERBS = (
     "research markets sample import strategies sweep search validate approve report db-status db-dsn db-stop "
-    "config-read submit jobs worker"
+    "config-read submit jobs worker holdout-lock holdout-list holdout-look holdout-release"
 )
 
 

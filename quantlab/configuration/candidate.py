@@ -49,7 +49,7 @@ def candidate(
         Of the search.
     **extras
         Optional arguments of `document.build`: expires_at, market_facts, effective_trials, may_trade,
-        parent_config_id, generation.
+        parent_config_id, generation, hold_out_touches.
 
     Returns
     -------

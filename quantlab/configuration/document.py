@@ -57,6 +57,7 @@ def build(
     may_trade: Sequence[str] = REGIMES,
     parent_config_id: str | None = None,
     generation: int = 0,
+    hold_out_touches: int | None = None,
 ) -> dict[str, Any]:
     """The candidate document of a validated cell, approved by nobody yet.
 
@@ -92,6 +93,8 @@ def build(
         Id of the configuration that this one succeeds, and to roll back to.
     generation : int
         0 for the first of its line.
+    hold_out_touches : int, optional
+        How often the market's hold-out was touched; None if none was kept apart.
 
     Returns
     -------
@@ -126,7 +129,7 @@ def build(
         "cost_model": sections.cost_model(rules, figures),
         "data_fingerprint": sections.data_fingerprint(candles, source),
         "search": search.section(evidence["trials_ever"], effective_trials),
-        "validation": _validation(verdict, walk, runs, replay, candles, bands, regimes),
+        "validation": _validation(verdict, walk, runs, replay, candles, bands, regimes, hold_out_touches),
         "risk_limits": sections.risk_limits(rules, candles, (bands["max_drawdown"] or {}).get("p05")),
         "live_contract": sections.live(bands),
         "lifecycle": _lifecycle(figures, verdict["approved"], parent_config_id),
@@ -209,6 +212,7 @@ def _validation(
     candles: Candles,
     bands: Mapping[str, Any],
     regimes: Regimes | None,
+    touches: int | None,
 ) -> dict[str, Any]:
     evidence = verdict["evidence"]
     return stated(
@@ -222,7 +226,7 @@ def _validation(
             "statistics": _statistics(walk, runs["neutral"], candles, bands),
             "regimes": regime.figures(runs["neutral"], candles, regimes),
             "replay": dict(replay),
-            "hold_out_touches": None,
+            "hold_out_touches": touches,
         },
         {
             "regimes": "no regimes were detected",

@@ -45,8 +45,8 @@ class Judged:
     searched: Surface  # with what else was asked of the sweep
 
 
-def draft(origin: Judged, verdict: Verdict) -> dict[str, Any]:
-    """The V3 document of a verdict, not yet approved."""
+def draft(origin: Judged, verdict: Verdict, touches: int | None = None) -> dict[str, Any]:
+    """The V3 document of a verdict, not yet approved; `touches` are those of the market's hold-out."""
     from quantlab.configuration.candidate import candidate
 
     where = origin.surface.identity
@@ -59,6 +59,7 @@ def draft(origin: Judged, verdict: Verdict) -> dict[str, Any]:
         source=source,
         method=origin.method,
         seed=origin.seed,
+        hold_out_touches=touches,
     )
 
 

@@ -25,7 +25,7 @@ from quantlab.lab.ledger import count_others, count_outside, family_key, standin
 from quantlab.lab.searches import stored_search
 from quantlab.lab.sweeps import How, stored_sweep
 from quantlab.lab.training import Training
-from quantlab.market.candles import Candles, parse_ms
+from quantlab.market.candles import Candles
 from quantlab.search.study import Study
 from quantlab.settings import Settings
 from quantlab.signals import Strategy
@@ -85,25 +85,6 @@ class Lab(Training):
             frame[name] = pd.to_datetime(frame.pop(f"{name}_ms"), unit="ms")
         return frame
 
-    def candles(
-        self, exchange: str, symbol: str, timeframe: str, *, start: str | None = None, end: str | None = None
-    ) -> Candles:
-        """Candles from the database, missing bars masked.
-
-        Parameters
-        ----------
-        exchange, symbol, timeframe : str
-            E.g. ``"coinbase"``, ``"BTC/USD"``, ``"1h"``.
-        start, end : str, optional
-            ISO dates or times (UTC) of the first and last bar wanted, both included.
-
-        Raises
-        ------
-        NotStoredError
-            Names what is stored, nearest first.
-        """
-        return self._remember(self.store.candles(exchange, symbol, timeframe, parse_ms(start), parse_ms(end)))
-
     def put_candles(
         self,
         candles: Candles | pd.DataFrame,
@@ -150,6 +131,7 @@ class Lab(Training):
         intrabar: Any = None,
         progress: bool = True,
         cluster: Any = None,
+        spend_hold_out: bool = False,
     ) -> Surface | MarketSurface:
         """Every cell of a grid in one pass; stored, counted, and resumed where it was interrupted.
 
@@ -167,9 +149,13 @@ class Lab(Training):
         progress : bool
         cluster : distributed.Client, Dask cluster or str, optional
             Compute on its workers instead of here: see `quantlab.sweep`.
+        spend_hold_out : bool
+            Search bars of a hold-out too: recorded, and it answers nothing any more.
 
         Raises
         ------
+        InputError
+            The candles reach into a hold-out.
         KeyboardInterrupt
             What was finished is kept; the same call goes on from there.
         """
@@ -187,7 +173,7 @@ class Lab(Training):
         for task in tasks:
             for used in (task.job.candles, task.job.intrabar):
                 if used is not None:
-                    self._remember(used)
+                    self._remember(used, spend_hold_out)
         surfaces = stored_sweep(self.store, tasks, progress=progress, cluster=cluster)
         return surfaces[0] if isinstance(candles, Candles) else MarketSurface(surfaces)
 
@@ -200,6 +186,7 @@ class Lab(Training):
         trials: int = 1_000,
         name: str | None = None,
         restart: bool = False,
+        spend_hold_out: bool = False,
         **options: Any,
     ) -> Study:
         """Search with a sampler; every trial is stored and counted. Interrupted or killed, it goes on by the
@@ -216,11 +203,13 @@ class Lab(Training):
             It is kept under it also when it has ended, and refused with the reason if anything changed.
         restart : bool
             Begin anew.
+        spend_hold_out : bool
+            As of `sweep`.
         **options
             As of `quantlab.search.run.search`.
         """
         for market in [candles] if isinstance(candles, Candles) else candles:
-            self._remember(market)
+            self._remember(market, spend_hold_out)
         options |= {"sampler": sampler, "trials": trials, "name": name, "restart": restart}
         study, key = stored_search(self.store, strategies.get(strategy), candles, **options)
         for surface in study.surfaces:
@@ -344,17 +333,21 @@ class Lab(Training):
             judged = self._origin(verdict)
             run = self.run(judged.surface, verdict.cell)
             about = judged.surface, judged.candles, run
-            sections.append(section(verdict, *about, searched=judged.searched, commands=commands))
+            sections.append(
+                section(
+                    verdict,
+                    *about,
+                    searched=judged.searched,
+                    commands=commands,
+                    provenance=self._held_out(verdict),
+                )
+            )
         name = f"{verdicts[0].strategy}-{verdicts[0].surface_key[:12]}.html"
         return write(ReportData(tuple(sections)), Path(path or self.settings.home / "reports" / name))
 
     def fingerprint(self, searched: Surface | Study) -> None:
         """Print what identifies a result to six digits: the last cell of a checked notebook."""
         print((searched.surface if isinstance(searched, Study) else searched).fingerprint())
-
-    def _remember(self, candles: Candles) -> Candles:
-        self._candles[candles.fingerprint] = candles
-        return candles
 
     def _known(self, where: CandlesIdentity) -> Candles:
         if where.fingerprint not in self._candles:
@@ -367,7 +360,7 @@ class Lab(Training):
                 f"the stored candles of {where.family} {where.timeframe} changed since this surface was "
                 "made: sweep again, or pass the candles to validate."
             )
-        return self._candles[where.fingerprint]
+        return self._remember(self._candles[where.fingerprint])
 
     def _origin(self, verdict: Verdict) -> Judged:
         if verdict.surface_key not in self._judged:
@@ -375,7 +368,7 @@ class Lab(Training):
         return self._judged[verdict.surface_key]
 
     def _document(self, verdict: Verdict) -> dict[str, Any]:
-        return draft(self._origin(verdict), verdict)
+        return draft(self._origin(verdict), verdict, self._touches(verdict.market["family"]))
 
 
 def open(settings: Settings | None = None) -> Lab:

@@ -36,6 +36,7 @@ class How(TypedDict, total=False):
     intrabar: Any
     progress: bool
     cluster: Any
+    spend_hold_out: bool
 
 
 def stored_sweep(

@@ -10,23 +10,21 @@ from uuid import uuid4
 from quantlab.backtest.execution import Execution
 from quantlab.errors import QuantlabError
 from quantlab.lab.campaign import Campaign, Refused, estimate
+from quantlab.lab.holding import HoldingOut
 from quantlab.lab.jobs import Job, table
 from quantlab.lab.ledger import Ledger, read_ledger
 from quantlab.lab.spec import Spec, make_spec
-from quantlab.market.candles import Candles, parse_ms
+from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
 from quantlab.space import Cells
-from quantlab.store.store import Store
 from quantlab.validation.thresholds import Gate
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Training:
+class Training(HoldingOut):
     """What a `Lab` does with jobs, and its ledger."""
-
-    store: Store
 
     def submit(
         self,
@@ -40,6 +38,7 @@ class Training:
         assumptions: Sequence[str] = (),
         blocks: int = 0,
         validate: bool | Gate = False,
+        spend_hold_out: bool = False,
         **options: Any,
     ) -> Job:
         """Queue a sweep or a search for the workers (``quantlab worker``, or `work`).
@@ -65,6 +64,8 @@ class Training:
             What else a sweep is asked for: see `quantlab.sweep`.
         validate : bool or Gate
             Have the gate judge it too.
+        spend_hold_out : bool
+            Search bars of a hold-out too: recorded, and it answers nothing any more.
         **options
             Of a search: objective, min_trades, seed, batch, bounds, ...
 
@@ -77,11 +78,13 @@ class Training:
         JobError
             A worker could not do it: the strategy cannot be imported, or the candles are not stored.
         InputError
-            The question makes no sense.
+            The question makes no sense, or the candles reach into a hold-out.
         """
         how: dict[str, Any] = {"sampler": sampler, "trials": trials, "execution": execution}
         how |= {"assumptions": assumptions, "blocks": blocks, "validate": validate, **options}
-        return self._queue(make_spec(self.store, strategy, candles, grid, **how))
+        spec = make_spec(self.store, strategy, candles, grid, **how)
+        self._remember(candles, spend_hold_out)
+        return self._queue(spec)
 
     def train(
         self,
@@ -104,7 +107,8 @@ class Training:
         ----------
         strategies, exchanges, pairs, timeframes : str or sequence of str
         start, end : str, optional
-            ISO dates or times (UTC) of the first and last bar wanted, both included.
+            ISO dates or times (UTC) of the first and last bar wanted, both included. Candles end before a
+            market's hold-out, if it has one.
         workers : int
             Workers that will share the work: for the estimate alone.
         **how
@@ -116,9 +120,10 @@ class Training:
             Its ``estimate`` says how long it will take before anything runs.
         """
         campaign, refused, specs = str(uuid4()), [], []
-        period, axes = (parse_ms(start), parse_ms(end)), (exchanges, pairs, timeframes, strategies)
+        axes = (exchanges, pairs, timeframes, strategies)
         for exchange, pair, timeframe, strategy in itertools.product(*map(_several, axes)):
             try:
+                period = self._period(exchange, pair, start, end, spend=False)
                 candles = self.store.candles(exchange, pair, timeframe, *period)
                 specs.append(make_spec(self.store, strategy, candles, **how))
             except QuantlabError as error:

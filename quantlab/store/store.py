@@ -11,6 +11,7 @@ from quantlab.store import candles as _candles
 from quantlab.store import checkpoints, configurations, surfaces, trials, verdicts
 from quantlab.store.candles import Market
 from quantlab.store.connection import Connections
+from quantlab.store.holdouts import HoldOuts
 from quantlab.store.queue import Fenced, Jobs
 from quantlab.store.trials import Counted, Entry, Search
 
@@ -221,6 +222,11 @@ class Store:
     def jobs(self) -> Jobs:
         """The queue of jobs and what they came to."""
         return Jobs(self._connections)
+
+    @property
+    def hold_outs(self) -> HoldOuts:
+        """The hold-outs and every touch of them."""
+        return HoldOuts(self._connections)
 
     def fenced(self, job: str, attempt: int) -> Store:
         """This store for the worker that holds a job: every transaction is refused once its lease is lost."""

@@ -96,6 +96,13 @@ def test_the_wheel_holds_all_that_is_not_python(tmp_path: Path) -> None:
     ]
     subprocess.run(command, check=True)
     names = zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist()
-    for pattern in (r"v3\.schema\.json", r"report\.css", r"migrations/0001.*\.sql", r"_sample/.*\.parquet"):
+    for pattern in (
+        r"v3\.schema\.json",
+        r"report\.css",
+        r"static/explorer\.js",
+        r"static/explorer\.css",
+        r"migrations/0001.*\.sql",
+        r"_sample/.*\.parquet",
+    ):
         assert any(re.search(pattern, name) for name in names), pattern
     assert not any(name.startswith(("tests/", "data/", "benchmarks/")) for name in names)

@@ -79,7 +79,7 @@ class ColourScale:
             return UNDEFINED
         place = np.clip((value - self.low) / (self.high - self.low), 0.0, 1.0) * (len(self.colours) - 1)
         left = min(int(place), len(self.colours) - 2)
-        a, b = _rgb(self.colours[left]), _rgb(self.colours[left + 1])
+        a, b = rgb(self.colours[left]), rgb(self.colours[left + 1])
         mixed = np.rint(a + (place - left) * (b - a)).astype(int)
         return "#" + "".join(f"{channel:02x}" for channel in mixed)
 
@@ -143,7 +143,8 @@ def significant(values: np.typing.ArrayLike, digits: int = 6) -> np.ndarray:
     return np.where(np.isfinite(rounded), rounded, array)
 
 
-def _rgb(colour: str) -> np.ndarray:
+def rgb(colour: str) -> np.ndarray:
+    """Red, green and blue (0 to 255) of a colour ``#rrggbb``."""
     return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], dtype=float)
 
 

@@ -21,6 +21,7 @@ from quantlab.backtest.task import make_tasks
 from quantlab.backtest.trades import Run
 from quantlab.errors import InputError, NotStoredError
 from quantlab.lab.documents import Approval, Judged, approved_before, draft, put_document
+from quantlab.lab.exploring import Exploring
 from quantlab.lab.ledger import count_others, count_outside, family_key, standing
 from quantlab.lab.searches import stored_search
 from quantlab.lab.sweeps import How, stored_sweep
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Lab(Training):
+class Lab(Training, Exploring):
     """A research lab on one database. Close it, or use it as a context manager.
 
     Parameters

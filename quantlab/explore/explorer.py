@@ -1,0 +1,312 @@
+"""What the explorer knows and does, without a browser: it takes messages and answers with state.
+
+The widget around it (`quantlab.explore.widget`) only carries both over the wire.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from quantlab.backtest.execution import ASSUMPTIONS, DIRECTIONS
+from quantlab.backtest.metrics import METRICS
+from quantlab.backtest.surface import Surface
+from quantlab.backtest.trades import Run
+from quantlab.errors import InputError
+from quantlab.explore import detail, told
+from quantlab.explore.packing import packed
+from quantlab.explore.planes import Planes, Searched, View, check_view, first_view, planes
+from quantlab.explore.rules import read_rules, written_rules
+from quantlab.explore.tables import date, param_text
+from quantlab.figures.colours import DIVERGING, SEQUENTIAL
+from quantlab.market.candles import Candles
+from quantlab.validation.verdict import Verdict
+
+
+class Approved(Protocol):
+    """What an approval came to."""
+
+    @property
+    def id(self) -> str:
+        """Of its row."""
+        ...
+
+
+class Actions(Protocol):
+    """What an explorer asks of whoever opened it; each may raise."""
+
+    def candles(self, surface: Surface) -> Candles:
+        """The candles of a surface."""
+        ...
+
+    def run(self, surface: Surface, params: Mapping[str, Any], assumption: str) -> Run:
+        """One cell of a surface under a fill assumption."""
+        ...
+
+    def sweep(self, searched: Searched, rules: Mapping[str, Any]) -> Searched:
+        """The same question under other rules, fixed parameters or dates."""
+        ...
+
+    def validate(self, surface: Surface, tell: Callable[[float, str], None]) -> Verdict:
+        """What the gate says."""
+        ...
+
+    def approve(self, verdict: Verdict, by: str, reason: str) -> Approved:
+        """Approve what the gate approved."""
+        ...
+
+    def approved(self, surface: Surface) -> list[Mapping[str, Any]]:
+        """Parameters of what is approved for the same strategy, market and timeframe."""
+        ...
+
+    def counted(self, surface: Surface) -> tuple[int, int]:
+        """Cells and searches ever counted on the market and period of a surface."""
+        ...
+
+    def notes(self, searched: Searched) -> list[str]:
+        """What must be said about this surface, e.g. that other code made it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """State that changed, and messages to send.
+
+    Attributes
+    ----------
+    state : dict
+        Names of the widget's traits to their new values.
+    messages : list of (dict, list of bytes)
+    """
+
+    state: dict[str, Any]
+    messages: list[tuple[dict[str, Any], list[bytes]]]
+
+
+class Explorer:
+    """A surface in view, a cell selected, and what was asked of the gate.
+
+    Parameters
+    ----------
+    searched : Searched
+    actions : Actions
+    **view
+        ``metric``, ``x``, ``y``, ``third``, ``min_trades``: what is in view at first.
+    """
+
+    def __init__(self, searched: Searched, actions: Actions, **view: Any) -> None:
+        self.searched, self.actions = searched, actions
+        self.view: View = first_view(searched, view)
+        self.selected: tuple[int, ...] | None = None
+        self.verdict: Verdict | None = None
+        self._planes: Planes | None = None
+        self._seq = 0
+        self._lock = threading.RLock()
+        self._handlers: dict[str, Callable[[Mapping[str, Any]], Answer]] = {
+            "hello": self._hello,
+            "view": self._look,
+            "select": self._select,
+            "rules": self._rules,
+            "marks": lambda _: Answer({"marks": self.marks()}, []),
+        }
+
+    def handle(self, message: Mapping[str, Any]) -> Answer:
+        """Answer a message of the browser.
+
+        Raises
+        ------
+        InputError
+            There is no such message, or what it asks for does not exist.
+        """
+        kind = str(message.get("type"))
+        if kind not in self._handlers:
+            raise InputError(f"the explorer knows no message {kind!r}: reload the page.")
+        with self._lock:
+            return self._handlers[kind](message)
+
+    def state(self) -> dict[str, Any]:
+        """All traits, as they are now."""
+        with self._lock:
+            return {
+                "about": self.about(),
+                "view": self.view.to_json(),
+                "plane": self.plane(),
+                "marks": self.marks(),
+                "rules": written_rules(self.searched),
+                "selected": self.chosen(),
+            }
+
+    def about(self) -> dict[str, Any]:
+        """What does not change with the view: names, axes, metrics, what else may be shown."""
+        surface = self.searched.whole
+        where = surface.identity
+        cells, searches = self.actions.counted(surface)
+        return {
+            "strategy": surface.strategy.name,
+            "market": f"{where.exchange} {where.symbol} {where.timeframe}",
+            "period": f"{date(where.first_ms)} to {date(where.last_ms)}, {where.bars:,} bars",
+            "cells": surface.size,
+            "key": surface.key[:12],
+            "counted": [cells, searches],
+            "caveat": surface.execution.caveat,
+            "notes": self.actions.notes(self.searched),
+            "split": self.searched.split_ms,
+            "panes": self.searched.panes(),
+            "kind": told.kind(self.searched, self.view),
+            "axes": told.axes(self.searched),
+            "fixed": {n: param_text(v) for n, v in told.fixed(surface).items()},
+            "metrics": [told.metric(name) for name in METRICS if name in surface.metrics],
+            "extras": self.searched.extras(),
+            "choices": {"assumption": ASSUMPTIONS, "direction": DIRECTIONS, "sizing": ["AllIn", "Risk"]},
+            "colours": {"diverging": DIVERGING, "sequential": SEQUENTIAL},
+        }
+
+    def plane(self) -> dict[str, Any]:
+        """The panes in view, values as bytes."""
+        found = self._planes = planes(self.searched, self.view)
+        self._seq += 1
+        ny, nx = found.cell.shape
+        shown: dict[str, Any] = {
+            "seq": self._seq,
+            "nx": nx,
+            "ny": ny,
+            "empty": told.why_empty(self.searched, self.view, found),
+        }
+        if not self.searched.is_grid:
+            columns = self.searched.whole.cells.mesh()
+            for side, name in (("px", self.view.x), ("py", self.view.y)):
+                shown[side] = told.numbers(columns[name]).astype("<f4").tobytes()
+        return shown | {"panes": [packed(pane) for pane in found.panes]}
+
+    def panes(self) -> Planes:
+        """The panes in view."""
+        return self._planes or planes(self.searched, self.view)
+
+    def marks(self) -> list[dict[str, Any]]:
+        """Peak, plateau, the candidate of the gate and what is approved: label and place on every axis."""
+        surface, view = self.searched.first, self.view
+        found: list[tuple[str, str, Mapping[str, Any]]] = []
+        if "trades" in surface.metrics and surface.size <= 5_000_000:
+            try:
+                found.append(("peak", "peak", surface.best(view.metric, view.min_trades).params))
+                found.append(
+                    ("plateau", "plateau", surface.plateau(view.metric, view.min_trades).cell.params)
+                )
+            except InputError:
+                pass  # no cell has the metric and enough trades: there is no peak to show
+        if self.verdict is not None:
+            found.append(("candidate", "judged by the gate", self.verdict.cell.params))
+        found += [("approved", "approved", params) for params in self.actions.approved(self.searched.whole)]
+        return [
+            {"kind": k, "label": label, "at": told.where(self.searched, params)} for k, label, params in found
+        ]
+
+    def chosen(self) -> dict[str, Any]:
+        """The selected cell: its index, and its place in view where the view goes through it."""
+        if self.selected is None:
+            return {}
+        number = int(np.ravel_multi_index(self.selected, self.searched.whole.shape))
+        places = np.argwhere(self.panes().cell == number)
+        self._seq += 1
+        return {
+            "index": list(self.selected),
+            "place": [int(places[0][1]), int(places[0][0])] if len(places) else None,
+            "seq": self._seq,
+        }
+
+    def detail(self) -> tuple[dict[str, Any], list[bytes]]:
+        """What is shown of the selected cell."""
+        if self.selected is None:
+            raise InputError("no cell is selected: click one.")
+        surface = self.searched.whole
+        params, candles = surface.cells.cell(self.selected), self.actions.candles(surface)
+        own = surface.execution.assumption
+        names = [own, *(name for name in ASSUMPTIONS if name != own)]
+        runs = {name: self.actions.run(surface, params, name) for name in names}
+        stops = detail.first_stops(surface, params, candles)
+        found, buffers = detail.cell_detail(self.searched, self.selected, runs, candles, stops)
+        return {"type": "cell", **found}, buffers
+
+    def judge(self, tell: Callable[[float, str], None]) -> dict[str, Any]:
+        """Ask the gate; slow, and meant for a thread of its own."""
+        surface = self.searched.whole
+        verdict = self.actions.validate(surface, tell)
+        with self._lock:
+            if surface is self.searched.whole:
+                self.verdict = verdict
+            return told.verdict(verdict, surface)
+
+    def approve(self, by: str, reason: str) -> dict[str, Any]:
+        """Approve what the gate approved.
+
+        Raises
+        ------
+        InputError
+            The gate was not asked, or it refused.
+        """
+        if self.verdict is None:
+            raise InputError("there is nothing to approve yet: validate first.")
+        if not self.verdict.approved:
+            raise InputError("the gate refused: what it refused cannot be approved.")
+        done = self.actions.approve(self.verdict, by, reason)
+        return {"ok": True, "id": done.id}
+
+    def _hello(self, message: Mapping[str, Any]) -> Answer:
+        found, buffers = detail.market(self.actions.candles(self.searched.whole))
+        messages = [({"type": "market", **found}, buffers)]
+        if self.selected is not None:
+            messages.append(self.detail())
+        return Answer({}, messages)
+
+    def _look(self, message: Mapping[str, Any]) -> Answer:
+        self.view = check_view(self.searched, {**self.view.to_json(), **message["view"]})
+        state = {"view": self.view.to_json(), "plane": self.plane()}
+        return Answer(state | ({"selected": self.chosen()} if self.selected else {}), [])
+
+    def _select(self, message: Mapping[str, Any]) -> Answer:
+        if message.get("index") is not None:
+            index = tuple(map(int, message["index"]))
+        else:
+            cells, x, y = self.panes().cell, int(message["x"]), int(message["y"])
+            if not (0 <= y < cells.shape[0] and 0 <= x < cells.shape[1]):
+                raise InputError(
+                    f"column {x}, row {y} is not on this plane of {cells.shape[1]} x {cells.shape[0]}."
+                )
+            if cells[y, x] < 0:
+                raise InputError(told.why_undefined(self.view, x, y))
+            index = tuple(map(int, np.unravel_index(int(cells[y, x]), self.searched.whole.shape)))
+        shape = self.searched.whole.shape
+        if len(index) != len(shape) or not all(0 <= i < n for i, n in zip(index, shape, strict=True)):
+            raise InputError(f"{index} is no cell of a surface of shape {shape}.")
+        if not self.searched.whole.cells.allowed[index]:
+            clauses = " and ".join(f"`{c}`" for c in self.searched.whole.cells.space.constraints)
+            raise InputError(
+                f"this cell breaks a constraint of the strategy ({clauses}): it was never traded."
+            )
+        self.selected = index
+        return Answer({"selected": self.chosen()}, [self.detail()])
+
+    def _rules(self, message: Mapping[str, Any]) -> Answer:
+        rules = read_rules(self.searched, message["rules"])
+        before = self.searched.whole
+        self.searched = self.actions.sweep(self.searched, rules)
+        self.verdict = None
+        third = self.view.third
+        known = third.startswith("metric:") or third in {**self.searched.extras(), "": ""}
+        self.view = check_view(self.searched, {**self.view.to_json(), "third": third if known else ""})
+        state: dict[str, Any] = {
+            "plane": self.plane(),
+            "view": self.view.to_json(),
+            "about": self.about(),
+            "rules": written_rules(self.searched),
+            "job": {},
+        }
+        messages = []
+        if before.identity.fingerprint != self.searched.whole.identity.fingerprint:
+            found, buffers = detail.market(self.actions.candles(self.searched.whole))
+            messages.append(({"type": "market", **found}, buffers))
+        return Answer(state, messages)

@@ -1,0 +1,266 @@
+"""The part of the lab that shows a surface in a notebook: see `Lab.explore`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from quantlab.backtest.daily import DAY_MS
+from quantlab.backtest.engine import run_cell
+from quantlab.backtest.execution import ASSUMPTIONS
+from quantlab.backtest.markets import MarketSurface
+from quantlab.backtest.request import rules_under
+from quantlab.backtest.surface import Surface
+from quantlab.backtest.sweep import surfaces
+from quantlab.backtest.task import make_tasks, surface_key
+from quantlab.backtest.trades import Run
+from quantlab.errors import InputError, StoreError
+from quantlab.explore.planes import Searched
+from quantlab.lab.ledger import counted_sweeps
+from quantlab.lab.sweeps import read, write
+from quantlab.market.candles import Candles, iso, parse_ms
+from quantlab.progress import heard
+from quantlab.search.study import Study
+from quantlab.space import Cells, Grid
+from quantlab.store.trials import Entry
+from quantlab.validation.verdict import Verdict
+
+if TYPE_CHECKING:
+    from quantlab.explore.widget import SurfaceExplorer
+    from quantlab.lab.lab import Lab
+
+_LEAST_BARS = 50
+
+
+class Exploring:
+    """What a `Lab` shows in a notebook."""
+
+    def explore(
+        self,
+        searched: Surface | Study,
+        *,
+        split: str | None = None,
+        metric: str = "",
+        x: str = "",
+        y: str = "",
+        third: str = "",
+        min_trades: int | None = None,
+    ) -> SurfaceExplorer:
+        """Look at a surface: planes, cells, trades; re-sweep it under other rules, ask the gate, approve.
+
+        Parameters
+        ----------
+        searched : Surface or Study
+        split : str, optional
+            ISO date (UTC) of the first day out of sample. The same cells are then swept before it and from it
+            on, stored, and counted in the ledger as the two searches that they are; indicators of the
+            second part begin anew.
+        metric, x, y : str, optional
+            What is in view at first; by default the Sharpe ratio over the two axes that move it most.
+        third : str, optional
+            A further pane: ``"metric:break_even_cost_bps"`` (or any metric), ``"score"``, ``"worst"``,
+            ``"regime:0"``, and with a split ``"difference"`` or ``"own"``.
+        min_trades : int, optional
+            Cells with fewer closed trades are shown as undefined; by default 30 on a whole history.
+
+        Raises
+        ------
+        InputError
+            Several markets at once, or a split that leaves a part without bars.
+        """
+        from quantlab.explore.explorer import Explorer
+        from quantlab.explore.widget import SurfaceExplorer
+
+        surface = searched.surface if isinstance(searched, Study) else searched
+        if isinstance(surface, MarketSurface):
+            raise InputError("the explorer shows one market: pass surface.market(label).")
+        actions = LabActions(self, surface, searched)  # type: ignore[arg-type]
+        given = {"metric": metric, "x": x, "y": y, "third": third, "min_trades": min_trades}
+        return SurfaceExplorer(Explorer(actions.split(surface, parse_ms(split)), actions, **given))
+
+
+class LabActions:
+    """What an explorer asks of a lab.
+
+    Parameters
+    ----------
+    lab : Lab
+    surface : Surface
+        The surface that is explored first; its candles bound the dates.
+    searched : Surface or Study
+        What the gate is to judge as long as nothing else was swept.
+    """
+
+    def __init__(self, lab: Lab, surface: Surface, searched: Surface | Study) -> None:
+        self._lab, self._searched = lab, {surface.key: searched}
+        self._base = lab._known(surface.identity)
+        self._labels = _labels(surface, len(self._base))
+
+    def candles(self, surface: Surface) -> Candles:
+        """The candles of a surface."""
+        return self._lab._known(surface.identity)
+
+    def run(self, surface: Surface, params: Mapping[str, Any], assumption: str) -> Run:
+        """One cell; under an assumption that the surface was not swept with it is a trial, and counted."""
+        if assumption == surface.execution.assumption:
+            return self._lab.run(surface, params)
+        extras = surface.extras
+        if extras is None or assumption not in extras.request.assumptions:
+            self._count(surface, params, assumption)
+        detail = None if surface.intrabar is None else self._lab._known(surface.intrabar)
+        execution = rules_under(surface.execution, assumption)
+        return run_cell(surface.strategy, self.candles(surface), params, execution, intrabar=detail)
+
+    def sweep(self, searched: Searched, rules: Mapping[str, Any]) -> Searched:
+        """Sweep the same cells under other rules; counted before, stored while the result is looked at."""
+        cells, before = searched.whole.cells, searched.whole
+        if isinstance(cells, Grid):
+            cells = cells.space.grid(**cells.axes, **rules["fixed"])
+        candles = self._between(rules["first"], rules["last"])
+        swept = self._sweep(before, candles, cells, rules)
+        return self.split(swept, rules["split"], rules)
+
+    def split(
+        self, surface: Surface, split_ms: int | None, rules: Mapping[str, Any] | None = None
+    ) -> Searched:
+        """The surface, and the same cells before a moment and from it on."""
+        if split_ms is None:
+            return Searched(surface)
+        candles = self.candles(surface)
+        cut = int(np.searchsorted(candles.timestamps, split_ms))
+        if not _LEAST_BARS <= cut <= len(candles) - _LEAST_BARS:
+            raise InputError(
+                f"a split leaves {_LEAST_BARS} bars or more on either side, {iso(split_ms)} leaves {cut:,} "
+                f"and {len(candles) - cut:,} of {iso(candles.first_ms)} to {iso(candles.last_ms)}: choose "
+                "another day."
+            )
+        parts = (self._sweep(surface, part, surface.cells, rules) for part in (candles[:cut], candles[cut:]))
+        return Searched(surface, tuple(parts), int(candles.timestamps[cut]))  # type: ignore[arg-type]
+
+    def validate(self, surface: Surface, tell: Callable[[float, str], None]) -> Verdict:
+        """`Lab.validate`, telling its steps."""
+        with heard(tell):
+            return self._lab.validate(self._searched.get(surface.key, surface), progress=False)
+
+    def approve(self, verdict: Verdict, by: str, reason: str) -> Any:
+        """`Lab.approve`."""
+        return self._lab.approve(verdict, by=by, reason=reason)
+
+    def approved(self, surface: Surface) -> list[Mapping[str, Any]]:
+        """Parameters of what is in force for the same strategy and market."""
+        where = surface.identity
+        wanted = (surface.strategy.name, where.exchange, where.symbol, where.timeframe)
+        names = ("strategy_name", "exchange", "pair", "timeframe")
+        return [
+            dict(row["parameters_json"])
+            for row in self._lab.store.active_configurations()
+            if tuple(str(row[name]) for name in names) == wanted
+        ]
+
+    def counted(self, surface: Surface) -> tuple[int, int]:
+        """Cells and searches that touched the bars of a surface."""
+        where = surface.identity
+        found = self._lab.store.counted(where.family, where.first_ms, where.last_ms)
+        return found.trials, found.searches
+
+    def notes(self, searched: Searched) -> list[str]:
+        """That other code made it, that no ledger counted it, that nobody can trade so."""
+        surface, found = searched.whole, []
+        made_today = surface_key(
+            surface.strategy,
+            self.candles(surface),
+            surface.cells,
+            surface.execution,
+            None,
+            self._detail(surface),
+        )
+        if made_today != surface.plain_key:
+            found.append(
+                "This surface is a part of a search, or other code made it: what a click shows is made by "
+                "today's code and may differ. Sweep again to be sure."
+            )
+        if not surface.counted and not self._lab.store.has_surface(surface.key):
+            found.append("This surface was made without a lab: the ledger counts it when it is validated.")
+        if surface.execution.caveat:
+            found.append(f"{surface.execution.caveat}: the gate refuses to judge it.")
+        return found
+
+    def _detail(self, surface: Surface) -> Candles | None:
+        return None if surface.intrabar is None else self._lab._known(surface.intrabar)
+
+    def _sweep(
+        self, like: Surface, candles: Candles, cells: Cells, rules: Mapping[str, Any] | None
+    ) -> Surface:
+        """Cells like those of a surface; read where they are stored, else computed and stored beside."""
+        lab = self._lab
+        execution = rules["execution"] if rules else like.execution
+        fills = rules["fills"] if rules else like.extras is not None and bool(like.extras.request.assumptions)
+        how: dict[str, Any] = {"assumptions": ASSUMPTIONS if fills else (), "regimes": self._regimes(candles)}
+        (task,) = make_tasks(like.strategy, lab._remember(candles), cells, execution, **how)
+        kept = read(lab.store, task)
+        if kept is not None:
+            return replace(kept, counted=True)
+        with counted_sweeps(lab.store):
+            found = dict(surfaces([task], [None], progress=False))[0]
+        _store_beside(lab, found)
+        return found
+
+    def _regimes(self, candles: Candles) -> Any:
+        """The regimes that the first surface was swept with, on these of its candles."""
+        if self._labels is None:
+            return None
+        import pandas as pd
+
+        first = int(np.searchsorted(self._base.timestamps, candles.first_ms))
+        codes, names = self._labels
+        return pd.Series(
+            pd.Categorical.from_codes(codes[first : first + len(candles)], categories=list(names))
+        )
+
+    def _between(self, first_ms: int | None, last_ms: int | None) -> Candles:
+        """The candles from one day to another, both included."""
+        base = self._base
+        a = 0 if first_ms is None else int(np.searchsorted(base.timestamps, first_ms))
+        b = len(base)
+        if last_ms is not None:
+            b = int(np.searchsorted(base.timestamps, last_ms - last_ms % DAY_MS + DAY_MS))
+        if b - a < _LEAST_BARS:
+            raise InputError(
+                f"a sweep needs {_LEAST_BARS} bars or more, these dates leave {max(b - a, 0)} of "
+                f"{iso(base.first_ms)} to {iso(base.last_ms)}: choose others."
+            )
+        return base if (a, b) == (0, len(base)) else base[a:b]
+
+    def _count(self, surface: Surface, params: Mapping[str, Any], assumption: str) -> None:
+        where, lab = surface.identity, self._lab
+        of = lab._searches.get(surface.plain_key, surface.plain_key)
+        name = json.dumps({**params, " assumption": assumption}, sort_keys=True)
+        key = hashlib.sha256(f"{surface.plain_key} {name}".encode()).hexdigest()
+        own: dict[str, Any] = {"timeframe": where.timeframe, "period": (where.first_ms, where.last_ms)}
+        lab.store.count(
+            Entry(key, where.fingerprint, where.family, surface.strategy.name, 1, "single", of, **own)
+        )
+
+
+def _store_beside(lab: Lab, surface: Surface) -> None:
+    """Store a surface that was counted already, on a thread of its own: who looks does not wait for it."""
+
+    def keep() -> None:
+        with contextlib.suppress(StoreError):  # the lab was closed meanwhile: it is computed again when asked
+            write(lab.store, surface)
+
+    threading.Thread(target=keep, name="quantlab-store", daemon=True).start()
+
+
+def _labels(surface: Surface, bars: int) -> tuple[np.ndarray, tuple[str, ...]] | None:
+    request = surface.extras.request if surface.extras else None
+    if request is None or request.regimes is None or len(request.regimes) != bars:
+        return None
+    return request.regimes, request.regime_names

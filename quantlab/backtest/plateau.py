@@ -108,25 +108,46 @@ def find_plateau(surface: Surface, metric: str, min_trades: int) -> Plateau:
         No cell has the metric and enough trades.
     """
     surface.best(metric, min_trades)
-    grid = surface.cells
-    side = sign(metric)
+    grid, side = surface.cells, sign(metric)
     values = side * surface.eligible(metric, min_trades)
-    if isinstance(grid, Points):
-        return _plateau_of_points(surface, grid, metric, values)
-    ordered = tuple(is_ordered(grid, name) for name in grid.axes)
-    mean, sd, share = kernel_moments(side * surface[metric], ordered)
-    score = np.where(np.isnan(values), np.nan, mean - sd)
-    if not np.isnan(score[share >= LEAST_KNOWN]).all():
-        score = np.where(share >= LEAST_KNOWN, score, np.nan)
+    mean, score = _around(surface, metric, values)
     index = tuple(map(int, np.unravel_index(int(np.nanargmax(score)), surface.shape)))
+    widths: dict[str, float | None]
+    if isinstance(grid, Points):
+        widths, neighbours = dict.fromkeys(_varying(grid)), _nearest(surface, metric, index)
+    else:
+        widths = {name: _half_width(values, grid, index, i) for i, name in enumerate(grid.axes)}
+        neighbours = _neighbours(surface, values, grid, index)
     return Plateau(
         cell=surface.cell(index),
         metric=metric,
         score=side * float(score[index]),
         mean=side * float(mean[index]),
-        half_width={name: _half_width(values, grid, index, i) for i, name in enumerate(grid.axes)},
-        neighbours=_neighbours(surface, values, grid, index),
+        half_width=widths,
+        neighbours=neighbours,
     )
+
+
+def plateau_index(surface: Surface, metric: str, min_trades: int) -> tuple[int, ...] | None:
+    """The index of the cell that `find_plateau` chooses, or None: the choice without what is told of it."""
+    values = sign(metric) * surface.eligible(metric, min_trades)
+    if np.isnan(values).all():
+        return None
+    _, score = _around(surface, metric, values)
+    return tuple(map(int, np.unravel_index(int(np.nanargmax(score)), surface.shape)))
+
+
+def _around(surface: Surface, metric: str, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean of the neighbourhood of every cell, and its score: NaN where a cell can't be chosen."""
+    grid, side = surface.cells, sign(metric)
+    if isinstance(grid, Points):
+        return _around_points(surface, grid, metric, values)
+    ordered = tuple(is_ordered(grid, name) for name in grid.axes)
+    mean, sd, share = kernel_moments(side * surface[metric], ordered)
+    score = np.where(np.isnan(values), np.nan, mean - sd)
+    if not np.isnan(score[share >= LEAST_KNOWN]).all():
+        score = np.where(share >= LEAST_KNOWN, score, np.nan)
+    return mean, score
 
 
 def nearest_points(points: Points, count: int) -> np.ndarray:
@@ -151,26 +172,33 @@ def nearest_points(points: Points, count: int) -> np.ndarray:
     return near
 
 
-def _plateau_of_points(surface: Surface, points: Points, metric: str, values: np.ndarray) -> Plateau:
-    """The point whose nearest neighbours, two per parameter that varies, are best."""
-    varying = [name for name in points.space.names if len(np.unique(points.columns[name])) > 1]
+def _around_points(
+    surface: Surface, points: Points, metric: str, values: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `_around`, over the nearest points, two per parameter that varies."""
     present = np.flatnonzero(~np.isnan(surface[metric]))
+    around = sign(metric) * surface[metric][_near(points, present)]
+    mean, score = np.full((2, points.size), np.nan)
+    mean[present] = around.mean(axis=1)
+    score[present] = mean[present] - around.std(axis=1)
+    return mean, np.where(np.isnan(values), np.nan, score)
+
+
+def _varying(points: Points) -> list[str]:
+    return [name for name in points.space.names if len(np.unique(points.columns[name])) > 1]
+
+
+def _near(points: Points, present: np.ndarray) -> np.ndarray:
+    """For each of the points at `present` the nearest of them, itself first: indices of all points."""
     kept = Points(points.space, {name: column[present] for name, column in points.columns.items()})
-    near = present[nearest_points(kept, min(2 * len(varying) + 1, kept.size))]
-    side = sign(metric)
-    around = side * surface[metric][near]
-    score = np.full(points.size, np.nan)
-    score[present] = around.mean(axis=1) - around.std(axis=1)
-    index = int(np.nanargmax(np.where(np.isnan(values), np.nan, score)))
-    row = int(np.flatnonzero(present == index)[0])
-    return Plateau(
-        cell=surface.cell((index,)),
-        metric=metric,
-        score=side * float(score[index]),
-        mean=side * float(around[row].mean()),
-        half_width=dict.fromkeys(varying),
-        neighbours=surface.to_frame().iloc[near[row]].reset_index(drop=True),
-    )
+    return np.asarray(present[nearest_points(kept, min(2 * len(_varying(points)) + 1, kept.size))])
+
+
+def _nearest(surface: Surface, metric: str, index: tuple[int, ...]) -> pd.DataFrame:
+    assert isinstance(surface.cells, Points)
+    present = np.flatnonzero(~np.isnan(surface[metric]))
+    near = _near(surface.cells, present)[int(np.flatnonzero(present == index[0])[0])]
+    return surface.to_frame().iloc[near].reset_index(drop=True)
 
 
 def _line(values: np.ndarray, index: tuple[int, ...], axis: int) -> np.ndarray:

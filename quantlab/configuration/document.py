@@ -223,7 +223,7 @@ def _validation(
             "gate": dict(evidence["gate"]),
             "walk_forward": _walk_forward(walk, evidence["gate"]["embargo_days"]),
             "fill_assumptions": {name: sections.metrics(runs[name]) for name in ASSUMPTIONS},
-            "statistics": _statistics(walk, runs["neutral"], candles, bands),
+            "statistics": _statistics(evidence, walk, runs["neutral"], candles, bands),
             "regimes": regime.figures(runs["neutral"], candles, regimes),
             "replay": dict(replay),
             "hold_out_touches": touches,
@@ -274,13 +274,20 @@ def _walk_forward(walk: WalkForward, embargo_days: int) -> dict[str, Any]:
     return {**stated(summary, "undefined: too few positions in the test windows"), "folds": folds}
 
 
-def _statistics(walk: WalkForward, run: Run, candles: Candles, bands: Mapping[str, Any]) -> dict[str, Any]:
+def _statistics(
+    evidence: Mapping[str, Any],
+    walk: WalkForward,
+    run: Run,
+    candles: Candles,
+    bands: Mapping[str, Any],
+) -> dict[str, Any]:
+    values = {test["name"]: test["value"] for test in evidence["tests"]}
     out_of_sample = np.array([fold.out_of_sample_sharpe for fold in walk.folds])
     horizon = bands["return"]
     return stated(
         {
-            "p_value": walk.p,
-            "z_score": walk.timing_t,
+            "p_value": values.get("search_rerun"),
+            "z_score": run.metrics["timing_t"],
             "kelly_fraction": statistics.kelly_fraction(run.closed["trade_return"]),
             "monte_carlo_var": -horizon["p05"] if horizon else None,
             "rolling_30d_sharpe": statistics.recent_sharpe(run.daily, run.execution.days_per_year),

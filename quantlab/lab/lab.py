@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Unpack, overload
@@ -14,15 +12,16 @@ import numpy as np
 from quantlab import strategies
 from quantlab.backtest.engine import run_cell
 from quantlab.backtest.execution import Execution
-from quantlab.backtest.markets import MarketSurface, plain_surface
+from quantlab.backtest.markets import MarketSurface
 from quantlab.backtest.series import daily_returns_of
 from quantlab.backtest.surface import CandlesIdentity, Cell, Surface
 from quantlab.backtest.task import make_tasks
 from quantlab.backtest.trades import Run
-from quantlab.errors import InputError, NotStoredError
-from quantlab.lab.documents import Approval, Judged, approved_before, draft, put_document
+from quantlab.errors import InputError
+from quantlab.lab.documents import Judged
 from quantlab.lab.exploring import Exploring
-from quantlab.lab.ledger import count_others, count_outside, family_key, standing
+from quantlab.lab.judging import Judging
+from quantlab.lab.ledger import count_others, family_key
 from quantlab.lab.searches import stored_search
 from quantlab.lab.sweeps import How, stored_sweep
 from quantlab.lab.training import Training
@@ -33,15 +32,13 @@ from quantlab.signals import Strategy
 from quantlab.space import Cells
 from quantlab.store.candles import Market
 from quantlab.store.store import Store
-from quantlab.validation.gate import validate, verdict_key
-from quantlab.validation.thresholds import Gate
 from quantlab.validation.verdict import Verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-class Lab(Training, Exploring):
+class Lab(Judging, Training, Exploring):
     """A research lab on one database. Close it, or use it as a context manager.
 
     Parameters
@@ -217,85 +214,6 @@ class Lab(Training, Exploring):
             self._searches[surface.key] = family_key(key, surface.identity.family)
         return study
 
-    def configuration_id(self, verdict: Verdict) -> str:
-        """The id of the row in ``trained_configurations`` that belongs to a verdict of this lab."""
-        from quantlab.configuration import row
-
-        return str(row.columns(self._document(verdict))["id"])
-
-    def validate(
-        self,
-        searched: Surface | Study,
-        candles: Candles | None = None,
-        *,
-        gate: Gate | None = None,
-        progress: bool = True,
-    ) -> Verdict:
-        """Ask the gate whether what a sweep or a search found is real; evidence and reasons, stored.
-
-        The verdict says which search on its data this was, and what that one may spend of the budget of false
-        approvals. The gate doesn't ask for it yet: it would be the `alpha` of `gate` here.
-        The candidate's row is written to ``trained_configurations`` whatever the verdict. The same question
-        again returns the stored answer.
-
-        Parameters
-        ----------
-        searched : Surface or Study
-        candles : Candles, optional
-            By default the candles that this lab handed out or swept.
-        gate : Gate, optional
-            Thresholds.
-        progress : bool
-        """
-        surface = searched.surface if isinstance(searched, Study) else searched
-        whole, surface = surface, plain_surface(surface)
-        candles, gate = candles or self._known(surface.identity), gate or Gate()
-        again = (lambda part: searched.again(part).surface) if isinstance(searched, Study) else None
-        key = verdict_key(surface, gate)
-        method, seed = (searched.sampler, searched.seed) if isinstance(searched, Study) else ("grid", None)
-        try:
-            kept = self.store.get_verdict(key)
-            self._judged[surface.key] = Judged(surface, candles, method, seed, kept["created_at"], whole)
-            return Verdict.from_json(kept["verdict"])
-        except NotStoredError:
-            pass
-        late = count_outside(self.store, surface, method)
-        place = standing(self.store, surface.identity, self._searches.get(surface.key, surface.key), late)
-        verdict = validate(surface, candles, gate=gate, search=again, standing=place, progress=progress)
-        judged = self._judged[surface.key] = Judged(surface, candles, method, seed, _now(), whole)
-        put_document(self.store, self._document(verdict))
-        document = {"verdict": verdict.to_json(), "created_at": judged.created_at}
-        self.store.put_verdict(key, surface.key, document)
-        return verdict
-
-    def approve(self, verdict: Verdict, *, by: str, reason: str) -> Approval:
-        """Approve what the gate approved: the row becomes active and the V3 document is exported.
-
-        Parameters
-        ----------
-        verdict : Verdict
-            From `validate`.
-        by, reason : str
-            Who takes responsibility, and why; part of the document for ever.
-
-        Raises
-        ------
-        ConfigurationError
-            The gate refused, the stage may not trade, or the two engines disagree.
-        """
-        from quantlab.configuration import canonical, document, export, reader
-
-        draft = self._document(verdict)
-        # first, so that a refusal is refused even where an earlier approval of the same cell is in force
-        fresh = document.approve(draft, by=by, reason=reason, at=_now())
-        approved = approved_before(self.store, draft) or fresh
-        row_id, payload = put_document(self.store, approved)
-        if not any(str(row["id"]) == row_id for row in self.store.active_configurations()):
-            self.store.approve(row_id, hashlib.sha256(payload).hexdigest(), by, reason)
-        path = export.write(approved, self.settings.home / "configurations")
-        reader.read(path)
-        return Approval(row_id, canonical.config_id(approved), path)
-
     def run(self, surface: Surface, cell: Cell | Mapping[str, Any]) -> Run:
         """Backtest one cell: its trades, its equity, its metrics. One that the surface lacks is a trial."""
         params = cell.params if isinstance(cell, Cell) else cell
@@ -363,19 +281,7 @@ class Lab(Training, Exploring):
             )
         return self._remember(self._candles[where.fingerprint])
 
-    def _origin(self, verdict: Verdict) -> Judged:
-        if verdict.surface_key not in self._judged:
-            raise InputError("this verdict was not made by this lab: call lab.validate on its surface first.")
-        return self._judged[verdict.surface_key]
-
-    def _document(self, verdict: Verdict) -> dict[str, Any]:
-        return draft(self._origin(verdict), verdict, self._touches(verdict.market["family"]))
-
 
 def open(settings: Settings | None = None) -> Lab:
     """Open the lab on the embedded PostgreSQL, or on the server that ``QUANTLAB_DSN`` names."""
     return Lab(settings)
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

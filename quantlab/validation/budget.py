@@ -53,7 +53,11 @@ class Standing:
     @property
     def alpha_k(self) -> float:
         """What it may spend of the budget of 5 %."""
-        return alpha_of(self.k)
+        return self.share()
+
+    def share(self, alpha: float = ALPHA) -> float:
+        """What it may spend of a budget."""
+        return alpha_of(self.k, alpha)
 
     def to_json(self) -> dict[str, Any]:
         """Counts, its share, and what is left for searches to come."""

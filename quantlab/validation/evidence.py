@@ -19,7 +19,7 @@ from quantlab.backtest.trades import Run
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
 from quantlab.space import Cells
-from quantlab.validation.budget import ALPHA, Standing
+from quantlab.validation.budget import Standing
 from quantlab.validation.lookahead import LookaheadReport, find_lookahead
 from quantlab.validation.statistics import psr, upper_p
 from quantlab.validation.thresholds import Gate
@@ -192,16 +192,16 @@ def first_difference(run: Run, other: Run) -> str | None:
 
 
 @timed
-def walk_forward_holds(table: WalkForward, gate: Gate) -> Test:
-    """The stitched out-of-sample timing alpha has a p-value of at most `gate.alpha`."""
+def walk_forward(table: WalkForward) -> Test:
+    """The p-value of the stitched out-of-sample timing alpha; reported."""
     if np.isnan(table.p):
-        return Test("walk_forward", None, gate.alpha, False, _idle(table.trades))
+        return Test("walk_forward", None, None, None, _idle(table.trades))
     detail = (
         f"refitted on the past {len(table.folds)} times and traded on what followed "
         f"({len(table.days):,} days, {table.trades:,} trades): Sharpe {table.sharpe:.2f}, "
-        f"timing t = {table.timing_t:.2f}. {_chance(table.p, gate.alpha)}"
+        f"timing t = {table.timing_t:.2f}. Luck alone does as well in {_of_hundred(table.p)} of 100 cases."
     )
-    return Test("walk_forward", table.p, gate.alpha, table.p <= gate.alpha, detail)
+    return Test("walk_forward", table.p, None, None, detail)
 
 
 @timed
@@ -287,7 +287,7 @@ def efficiency(table: WalkForward) -> Test:
 
 
 @timed
-def trials(search: int, ever: int | None, standing: Standing | None = None) -> Test:
+def trials(search: int, ever: int | None, standing: Standing | None, alpha: float) -> Test:
     """How many cells were tried, and which search on these candles this was; reported."""
     if standing is None:
         before = "no ledger was asked how many before" if ever is None else f"{ever:,} ever on these candles"
@@ -295,8 +295,8 @@ def trials(search: int, ever: int | None, standing: Standing | None = None) -> T
     late = " It was made without a lab and counted now." if standing.outside else ""
     detail = (
         f"{search:,} cells in this search, {standing.trials:,} ever on these candles. Search number "
-        f"{standing.k} on them: its share of a false-approval budget of {ALPHA:g} is {standing.alpha_k:.2g} "
-        f"(reported, not asked for).{late}"
+        f"{standing.k} on them: of the budget of {alpha:g} for false approvals it may spend "
+        f"{standing.share(alpha):.2g}.{late}"
     )
     return Test("trials", search, None, None, detail)
 

@@ -1,8 +1,9 @@
 """The gate: run the evidence on one search and say yes or no, with reasons.
 
 Order: integrity first (trades, activity, costs, missing bars, look-ahead, a second engine), then the
-statistics that decide (walk-forward with refit, the most recent data, higher costs, a delay), then what
-is only reported. The gate reads the candles it is handed and nothing else.
+statistics that decide (the whole search again on markets without an edge, superior ability, the most recent
+data, higher costs, a delay), then what is only reported. The gate reads the candles it is handed and nothing
+else.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from quantlab.progress import tell
 from quantlab.space import Cells, Grid
 from quantlab.validation import evidence
 from quantlab.validation.budget import Standing
+from quantlab.validation.rerun import Rerun
+from quantlab.validation.snooping import search_rerun, superior
 from quantlab.validation.splits import Split, day_starts, walk_forward
 from quantlab.validation.thresholds import Gate
 from quantlab.validation.verdict import Evidence, Test, Verdict, conclude
@@ -49,13 +52,15 @@ def validate(
     search: Search | None = None,
     trials_ever: int | None = None,
     standing: Standing | None = None,
+    earlier: Rerun | None = None,
+    drawn: Callable[[Rerun], None] | None = None,
     progress: bool = True,
 ) -> Verdict:
     """Judge the plateau of a search on the candles it was made on.
 
-    The search is run again on each walk-forward training slice and on the history without its most
-    recent part; with the default gate that is seven searches. Nothing is random but the cuts of the
-    look-ahead test, and these follow from the candles: the same call gives the same verdict.
+    The search is run again on markets without an edge, hundreds of times where it found something, on each
+    walk-forward training slice and on the history without its most recent part. What is drawn follows from
+    fixed seeds: the same call gives the same verdict.
 
     Parameters
     ----------
@@ -73,7 +78,12 @@ def validate(
     trials_ever : int, optional
         Trials ever made on these candles; follows from `standing`.
     standing : Standing, optional
-        Where the search stands in the ledger. Without it the verdict says that no ledger was asked.
+        Where the search stands in the ledger: the k-th search may spend its share of `alpha` and no more.
+        Without it the verdict says that no ledger was asked, and all of `alpha` may be spent.
+    earlier : Rerun, optional
+        What an interrupted call had drawn, to go on from there.
+    drawn : callable ``(Rerun) -> None``, optional
+        Told once a second what was drawn so far.
     progress : bool
         Show a progress bar.
 
@@ -88,6 +98,8 @@ def validate(
         If the candles are not those of the surface, it was filled at the close, the history is too short
         for the folds, no cell of the search satisfies its constraints, or the surface is a part of a search,
         a list of points, or the work of other code, and no `search` was given.
+    Interrupted
+        On Ctrl-C while null markets were drawn, with what was drawn: hand it over as `earlier`.
     """
     surface = plain_surface(surface)
     gate = gate or Gate()
@@ -104,31 +116,38 @@ def validate(
             f"the gate judges fills by whole bars, this surface was swept with {surface.intrabar.timeframe} "
             "candles inside them: sweep without `intrabar` to have it judged."
         )
-    search = search or _same_search(surface, candles)
+    adaptive, search = search is not None, search or _same_search(surface, candles)
+    level = standing.share(gate.alpha) if standing else gate.alpha
     cut = windows(candles, gate)
     cell = candidate(surface, gate)
     one = evidence.Candidate(surface.strategy, candles, cell.params, surface.execution)
     run = one.run()
-    with _Steps(gate.folds + 3, progress) as step:
+    with _Steps(gate.folds + 4, progress) as step:
         step("integrity")
         tests = _integrity(one, surface.cells, run, gate)
-        table, walked = _walk(surface, candles, search, cut, gate, step)
+        step("markets without an edge")
+        again, nulls = search_rerun(
+            surface, search, candles, gate, level, earlier=earlier, drawn=drawn, progress=progress
+        )
+        tests += [again] if adaptive else [again, superior(surface, candles, level)]
         step("most recent data")
-        tests += [walked, _recent(surface, candles, search, gate)]
+        tests.append(_recent(surface, candles, search, gate))
         step("stress and fills")
         tests += [evidence.survives_costs(one, gate), evidence.survives_delay(one, gate)]
+        table, walked = _walk(surface, candles, search, cut, gate, step)
         filled, fills = evidence.fill_assumptions(one)
     tried = int(np.count_nonzero(surface.cells.allowed))
     trials_ever = standing.trials if standing else trials_ever
     tests += [
+        walked,
         filled,
         evidence.sharpe_probability(run, table),
         evidence.plateau_or_peak(surface, cell, gate),
         evidence.efficiency(table),
-        evidence.trials(tried, trials_ever, standing),
+        evidence.trials(tried, trials_ever, standing, gate.alpha),
     ]
     return conclude(
-        Evidence(tuple(tests), table, fills, tried, trials_ever, gate, standing),
+        Evidence(tuple(tests), table, fills, tried, trials_ever, gate, standing, nulls, adaptive),
         cell=cell,
         strategy=surface.strategy.name,
         surface_key=surface.key,
@@ -250,7 +269,7 @@ def _walk(
         min_trades=gate.min_trades,
         step=step,
     )
-    test = evidence.walk_forward_holds(table, gate)
+    test = evidence.walk_forward(table)
     return table, replace(test, seconds=time.perf_counter() - begin)
 
 

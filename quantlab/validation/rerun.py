@@ -8,8 +8,11 @@ filter, it does there too, so that its freedom to pick is paid for in full.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -30,6 +33,9 @@ _SAID = {"sign_flip": "mirrored", "permute": "shuffled"}
 
 ENOUGH = 10
 """Scores at least as good as the real one after which a null has answered: the p-value is no small one."""
+
+
+_TOLD_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,11 @@ class NullScores:
             return self.as_good / len(self.scores)
         return (self.as_good + 1) / (len(self.scores) + 1)
 
+    @property
+    def said(self) -> str:
+        """How many did as well, in words."""
+        return f"{self.as_good:,} of {len(self.scores):,} {_SAID[self.null]} markets did as well"
+
 
 @dataclass(frozen=True)
 class Rerun:
@@ -98,10 +109,33 @@ class Rerun:
         return max(null.p for null in self.nulls)
 
     def __str__(self) -> str:
-        return "; ".join(
-            f"{n.as_good} of {len(n.scores)} {_SAID[n.null]} markets did as well (p = {n.p:.3f})"
+        return "; ".join(f"{null.said} (p = {null.p:.3f})" for null in self.nulls)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; null stands for a search that found no cell (a score of -inf)."""
+        nulls = [
+            {"null": n.null, "draws": n.draws, "scores": [_number(s) for s in n.scores.tolist()]}
             for n in self.nulls
-        )
+        ]
+        return {"real": _number(self.real), "seed": self.seed, "nulls": nulls}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Rerun:
+        """What `to_json` wrote."""
+        real = _score(document["real"])
+        nulls = [
+            NullScores(null["null"], real, np.array([_score(s) for s in null["scores"]]), null["draws"])
+            for null in document["nulls"]
+        ]
+        return cls(real, tuple(nulls), document["seed"])
+
+
+def _number(score: float) -> float | None:
+    return score if math.isfinite(score) else None
+
+
+def _score(number: float | None) -> float:
+    return -math.inf if number is None else number
 
 
 def best_timing_t(min_trades: int = 30) -> Score:
@@ -119,10 +153,12 @@ def rerun(
     candles: Candles,
     *,
     score: Score | None = None,
+    real: float | None = None,
     draws: int = 199,
     alpha: float | None = None,
     seed: int = 0,
     earlier: Rerun | None = None,
+    drawn: Callable[[Rerun], None] | None = None,
     progress: bool = True,
 ) -> Rerun:
     """Run a search again on mirrored and on shuffled markets.
@@ -137,6 +173,8 @@ def rerun(
     score : callable ``(surface) -> float``, optional
         Larger is better; by default `best_timing_t` with 30 trades: what holding a drifting market earns is
         no score.
+    real : float, optional
+        Score of what the search found on the real market before; it must find as much again.
     draws : int
         Markets of each null at most. 199 resolve a p-value of 0.05, and `alpha` below 0.005 needs more.
     alpha : float, optional
@@ -144,6 +182,8 @@ def rerun(
     seed : int
     earlier : Rerun, optional
         Result of an interrupted call (`Interrupted.rerun`) with the same seed: its markets are not run again.
+    drawn : callable ``(Rerun) -> None``, optional
+        Told once a second what was drawn so far, and at the end.
     progress : bool
 
     Returns
@@ -164,12 +204,15 @@ def rerun(
         raise InputError(f"`draws` must be at least 1, got {draws}.")
     if np.nanmin(candles.low) == np.nanmax(candles.high):
         raise InputError(f"{candles!r} never moves: no null can be made of constant prices.")
-    real = score(search(candles))
+    real = score(search(candles)) if real is None else real
     if np.isnan(real):
         raise InputError("the score of the search is NaN, which nothing compares with: return -inf for none.")
     if score(search(candles)) != real:
-        raise InputError("the search gave two scores on the same candles: give it a seed of its own.")
-    known = _scores(earlier, real, seed)
+        raise InputError(
+            "the search gave two scores on the same candles: give it a seed of its own, and judge what it "
+            "found with it."
+        )
+    known, told = _scores(earlier, real, seed), time.monotonic()
     from tqdm.auto import tqdm
 
     with tqdm(total=len(NULLS) * draws, disable=not progress, desc="null markets", leave=False) as bar:
@@ -180,10 +223,16 @@ def rerun(
                     rng = np.random.default_rng([seed, place, len(found)])
                     found.append(score(search(make(candles, rng))))
                     bar.update()
+                    if drawn and time.monotonic() > told + _TOLD_SECONDS:
+                        drawn(_result(real, known, draws, seed))
+                        told = time.monotonic()
                 bar.update(draws - len(found))
         except KeyboardInterrupt as error:
             raise Interrupted(_result(real, known, draws, seed)) from error
-    return _result(real, known, draws, seed)
+    found_all = _result(real, known, draws, seed)
+    if drawn:
+        drawn(found_all)
+    return found_all
 
 
 class Interrupted(KeyboardInterrupt):

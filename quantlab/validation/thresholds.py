@@ -16,7 +16,10 @@ class Gate:
     Parameters
     ----------
     alpha : float
-        Highest p-value of the walk-forward timing alpha.
+        Highest p-value of the search on markets without an edge and of superior ability. In a lab it is the
+        budget of all searches on the same data, of which the k-th may spend ``6 alpha / (pi k)^2``.
+    draws : int
+        Null markets of each kind, at least; ten over the p-value that is allowed, where those are more.
     folds : int
         Test windows of the walk-forward.
     first : float
@@ -26,7 +29,7 @@ class Gate:
     rolling : bool
         Train on a window of constant length instead of all the history before the test.
     metric : str
-        Metric whose plateau is chosen.
+        Metric whose plateau is chosen. By default what holding the market would not have earned.
     min_trades : int
         Least closed trades on the whole history. On a part of it the choice asks for the same rate.
     min_activity : float
@@ -44,11 +47,12 @@ class Gate:
     """
 
     alpha: float = 0.05
+    draws: int = 199
     folds: int = 6
     first: float = 0.4
     embargo_days: int = 1
     rolling: bool = False
-    metric: str = "sharpe"
+    metric: str = "timing_t"
     min_trades: int = 30
     min_activity: float = 0.05
     max_missing: float = 0.02
@@ -62,7 +66,13 @@ class Gate:
             _check(name, getattr(self, name), 0.0 < getattr(self, name) < 1.0, "in (0, 1), a fraction")
         for name in ("min_activity", "max_missing"):
             _check(name, getattr(self, name), 0.0 <= getattr(self, name) <= 1.0, "in [0, 1], a fraction")
-        for name, least in (("folds", 1), ("embargo_days", 0), ("min_trades", 1), ("stress_delay_bars", 1)):
+        for name, least in (
+            ("draws", 19),
+            ("folds", 1),
+            ("embargo_days", 0),
+            ("min_trades", 1),
+            ("stress_delay_bars", 1),
+        ):
             _check(name, getattr(self, name), getattr(self, name) >= least, f"at least {least}")
         _check("stress_costs", self.stress_costs, self.stress_costs >= 1.0, "at least 1")
 

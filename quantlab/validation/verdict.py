@@ -16,10 +16,11 @@ import numpy as np
 from quantlab.backtest.surface import Cell
 from quantlab.errors import IntegrityError, UnknownNameError
 from quantlab.validation.budget import Standing
+from quantlab.validation.rerun import Rerun
 from quantlab.validation.thresholds import Gate
 from quantlab.validation.walkforward import WalkForward
 
-FORMAT = "quantlab.verdict/1"
+FORMAT = "quantlab.verdict/2"
 
 DECISIVE: Mapping[str, tuple[str, str]] = {
     "trades": ("enough trades", "too few trades"),
@@ -32,17 +33,26 @@ DECISIVE: Mapping[str, tuple[str, str]] = {
         "a bot that starts with the warm-up decides otherwise",
     ),
     "second_engine": ("a second engine agrees", "a second engine disagrees"),
-    "walk_forward": (
-        "holds when refitted and traded forward",
-        "does not hold when refitted and traded forward",
+    "search_rerun": (
+        "finds more than the same search finds by luck",
+        "finds no more than the same search finds by luck",
+    ),
+    "superior_ability": (
+        "the best of the whole list is better than luck",
+        "the best of the whole list is no better than luck",
     ),
     "recency": ("holds on the most recent data", "does not hold on the most recent data"),
     "double_costs": ("survives higher costs", "does not survive higher costs"),
     "delay": ("survives a delay", "does not survive a delay"),
 }
-"""Name of every test that decides, with its title when passed and when failed; all must be there and pass."""
+"""Name of every test that decides, with its title when passed and when failed; all must be there and pass.
+
+`superior_ability` is asked where the list of cells was fixed before the candles were looked at: of a search
+that looked at results on its way, it would see only what that chose to look at.
+"""
 
 REPORTED: Mapping[str, str] = {
+    "walk_forward": "refitted and traded forward",
     "fills": "fill assumptions",
     "psr": "probabilistic Sharpe ratio",
     "plateau": "plateau against peak",
@@ -113,6 +123,10 @@ class Evidence:
         The thresholds that were in force.
     standing : Standing or None
         Where the search stands among all on its data; None if it was judged outside a lab.
+    nulls : Rerun or None
+        What the search found on markets without an edge; None where none could be made.
+    adaptive : bool
+        The search looked at results on its way.
     """
 
     tests: tuple[Test, ...]
@@ -122,6 +136,8 @@ class Evidence:
     trials_ever: int | None
     gate: Gate
     standing: Standing | None = None
+    nulls: Rerun | None = None
+    adaptive: bool = False
 
     def __getitem__(self, name: str) -> Test:
         for test in self.tests:
@@ -137,8 +153,8 @@ class Evidence:
     @property
     def missing(self) -> tuple[str, ...]:
         """Names of decisive tests that were not run."""
-        run = {test.name for test in self.tests}
-        return tuple(name for name in DECISIVE if name not in run)
+        done = {test.name for test in self.tests} | ({"superior_ability"} if self.adaptive else set())
+        return tuple(name for name in DECISIVE if name not in done)
 
 
 @dataclass(frozen=True)
@@ -204,6 +220,8 @@ class Verdict:
                 "trials_ever": self.evidence.trials_ever,
                 "gate": self.evidence.gate.to_json(),
                 "ledger": self.evidence.standing and self.evidence.standing.to_json(),
+                "nulls": self.evidence.nulls and self.evidence.nulls.to_json(),
+                "adaptive": self.evidence.adaptive,
             },
         }
         plain: dict[str, Any] = _plain(document)
@@ -281,6 +299,8 @@ def _evidence(document: Mapping[str, Any]) -> Evidence:
         document["trials_ever"],
         Gate.from_json(document["gate"]),
         Standing.from_json(ledger) if (ledger := document.get("ledger")) else None,
+        Rerun.from_json(nulls) if (nulls := document["nulls"]) else None,
+        document["adaptive"],
     )
 
 

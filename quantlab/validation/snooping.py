@@ -1,0 +1,130 @@
+"""The tests that pay for having searched: what would the same search have found where there is no edge?"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+from quantlab.backtest.daily import day_numbers
+from quantlab.backtest.plateau import plateau_index
+from quantlab.backtest.surface import Surface
+from quantlab.backtest.sweep import sweep
+from quantlab.errors import InputError
+from quantlab.market.candles import Candles
+from quantlab.validation.rerun import Rerun, Score, rerun
+from quantlab.validation.spa import LEAST_BLOCKS, superior_ability
+from quantlab.validation.thresholds import Gate
+from quantlab.validation.verdict import Test
+from quantlab.validation.walkforward import Search
+
+RESOLVED = 10
+"""Null markets, or draws, over the p-value that is asked for: fewer would cost power."""
+
+_MOST_BLOCKS = 208
+_BLOCK_DAYS = 5
+
+
+def winner_timing_t(gate: Gate) -> Score:
+    """Score of a search: timing alpha t of the cell that the gate would choose; -inf if there is none."""
+
+    def score(surface: Surface) -> float:
+        index = plateau_index(surface, gate.metric, gate.min_trades)
+        t = -math.inf if index is None else float(surface["timing_t"][index])
+        return t if math.isfinite(t) else -math.inf
+
+    return score
+
+
+def search_rerun(
+    surface: Surface,
+    search: Search,
+    candles: Candles,
+    gate: Gate,
+    level: float,
+    *,
+    earlier: Rerun | None = None,
+    drawn: Callable[[Rerun], None] | None = None,
+    progress: bool = True,
+) -> tuple[Test, Rerun | None]:
+    """The whole search on mirrored and on shuffled markets, by what its winner earned beyond holding.
+
+    Parameters
+    ----------
+    surface : Surface
+        What the search found on the real candles.
+    search : callable ``(candles) -> Surface``
+    candles : Candles
+    gate : Gate
+    level : float
+        Highest p-value that is allowed.
+    earlier : Rerun, optional
+        What an interrupted call had drawn.
+    drawn : callable ``(Rerun) -> None``, optional
+        Told now and then what was drawn so far.
+    progress : bool
+
+    Returns
+    -------
+    Test
+        Not passed, with the reason, where no null can be made or the search is not the same twice.
+    Rerun or None
+    """
+    begin, name = time.perf_counter(), "search_rerun"
+    draws = max(gate.draws, math.ceil(RESOLVED / level) - 1)
+    score = winner_timing_t(gate)
+    try:
+        found = rerun(
+            search,
+            candles,
+            score=score,
+            real=score(surface),
+            draws=draws,
+            alpha=level,
+            earlier=earlier,
+            drawn=drawn,
+            progress=progress,
+        )
+    except InputError as error:
+        return Test(name, None, level, False, str(error), time.perf_counter() - begin), None
+    detail = (
+        f"the whole search was run again on markets without an edge, made of this one: {_said(found)}. "
+        f"The greater p is {found.p:.3g}, at most {level:.3g} is allowed."
+    )
+    return Test(name, found.p, level, found.p <= level, detail, time.perf_counter() - begin), found
+
+
+def superior(surface: Surface, candles: Candles, level: float) -> Test:
+    """Hansen's test of the best cell of a fixed list, after what its own mean exposure earned.
+
+    Parameters
+    ----------
+    surface : Surface
+        Of a grid that was fixed before the candles were looked at.
+    candles : Candles
+    level : float
+        Highest p-value that is allowed.
+    """
+    begin, name = time.perf_counter(), "superior_ability"
+    days = len(day_numbers(candles.timestamps))
+    count = min(_MOST_BLOCKS, days // _BLOCK_DAYS)
+    if count < LEAST_BLOCKS:
+        detail = f"{days} days of candles make {count} blocks, at least {LEAST_BLOCKS} are needed."
+        return Test(name, None, level, False, detail)
+    blocks = sweep(
+        surface.strategy, candles, surface.cells, surface.execution, blocks=count, progress=False
+    ).blocks
+    try:
+        found = superior_ability(blocks, len(candles), draws=max(1_000, math.ceil(RESOLVED / level)))
+    except InputError as error:
+        return Test(name, None, level, False, str(error), time.perf_counter() - begin)
+    detail = (
+        f"of {int(surface.cells.allowed.sum()):,} cells the best has t = {found.t:.2f} beyond its mean "
+        f"position; as many cells without an edge do as well with p = {found.p:.3g}, at most {level:.3g} "
+        "is allowed."
+    )
+    return Test(name, found.p, level, found.p <= level, detail, time.perf_counter() - begin)
+
+
+def _said(found: Rerun) -> str:
+    return ", and ".join(null.said for null in found.nulls)

@@ -18,6 +18,7 @@ from quantlab.lab import Approval, Lab
 from quantlab.market.candles import Candles
 from quantlab.market.sample import sample_candles
 from quantlab.market.synthetic import planted_momentum
+from quantlab.validation.thresholds import Gate
 from quantlab.validation.verdict import Verdict
 
 PLANTED_SHARPE = 2.5
@@ -83,10 +84,12 @@ def _judge(lab: Lab, strategy: str, candles: Candles, progress: bool, say: Calla
     surface = lab.sweep(strategy, candles, progress=progress)
     seconds = time.perf_counter() - began
     say(f"\n{strategy}: {surface.size:,} cells x {len(candles):,} bars in {seconds:.2f} s")
-    plateau = surface.plateau()
-    _show_cell("peak", surface.best(), say)
+    metric = Gate().metric
+    plateau = surface.plateau(metric)
+    _show_cell("peak", surface.best(metric), say)
     _show_cell("plateau", plateau.cell, say)
-    say(f"  around the plateau: sharpe {plateau.mean:.2f} on average; along each parameter (* chosen)")
+    around = f"{metric} {plateau.mean:.2f} on average; sharpe along each parameter (* chosen)"
+    say(f"  around the plateau: {around}")
     for name, rows in plateau.neighbours.groupby("parameter", sort=False):
         line = "  ".join(
             f"{'*' if r.chosen else ''}{_text(r.value)}: {r.sharpe:.2f}" for r in rows.itertuples()
@@ -104,7 +107,9 @@ def _judge(lab: Lab, strategy: str, candles: Candles, progress: bool, say: Calla
 
 def _show_cell(name: str, cell: Cell, say: Callable[[str], None]) -> None:
     m = cell.metrics
-    say(f"  {name:8s} sharpe {m['sharpe']:.2f}, net profit {m['net_profit']:+.1%}, {m['trades']:.0f} trades")
+    say(
+        f"  {name:8s} timing t {m['timing_t']:.2f}, sharpe {m['sharpe']:.2f}, net profit {m['net_profit']:+.1%}, {m['trades']:.0f} trades"
+    )
     params = ", ".join(f"{parameter} {_text(value)}" for parameter, value in cell.params.items())
     say(textwrap.fill(params, _WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11))
 

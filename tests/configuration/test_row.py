@@ -83,7 +83,7 @@ def test_values_and_units():
     assert row["exchange_fees"] == 0.001
     assert row["est_slippage"] == pytest.approx(0.0002)
     assert row["monte_carlo_var"] == -document["live_contract"]["bands"]["return"]["p05"]
-    assert row["p_value"] == samples.walk_forward().p
+    assert row["p_value"] == samples.verdict().evidence["search_rerun"].value
     assert row["created_at"] == row["discovery_date"] == datetime(2026, 1, 31, 12, tzinfo=UTC)
     assert row["updated_at"] == datetime(2026, 2, 1, 8, 30, tzinfo=UTC)
     assert len(row["engine_hash"]) == 64

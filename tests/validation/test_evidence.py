@@ -9,6 +9,7 @@ from quantlab.backtest.sweep import sweep
 from quantlab.market import synthetic
 from quantlab.market.candles import Candles
 from quantlab.validation import evidence
+from quantlab.validation.budget import Standing
 from quantlab.validation.thresholds import Gate
 
 GATE = Gate()
@@ -126,8 +127,8 @@ def test_fills_are_reported_for_all_three_assumptions():
 
 def test_plateau_beside_the_peak():
     surface = sweep(ONE.strategy, DAYS, ONE.strategy.grid(fast=[5, 10, 20], slow=[30, 60]), progress=False)
-    cell = surface.plateau("sharpe", 10).cell
-    test = evidence.plateau_or_peak(surface, cell, replace(GATE, min_trades=10))
+    cell, gate = surface.plateau("sharpe", 10).cell, replace(GATE, metric="sharpe", min_trades=10)
+    test = evidence.plateau_or_peak(surface, cell, gate)
     assert test.value == cell.metrics["sharpe"]
     assert f"{surface.best('sharpe', 10).metrics['sharpe']:.2f} at the single best of 6 cells" in test.detail
     nobody = evidence.plateau_or_peak(surface, cell, replace(GATE, min_trades=9_999))
@@ -135,8 +136,10 @@ def test_plateau_beside_the_peak():
 
 
 def test_trials_with_and_without_a_ledger():
-    assert "12,345 ever" in evidence.trials(144, 12_345).detail
-    assert "no ledger" in evidence.trials(144, None).detail
+    assert "12,345 ever" in evidence.trials(144, 12_345, None, 0.05).detail
+    assert "no ledger" in evidence.trials(144, None, None, 0.05).detail
+    third = evidence.trials(144, None, Standing(500, 4, 3), 0.09).detail
+    assert "number 3 on them: of the budget of 0.09 for false approvals it may spend 0.0061" in third
 
 
 def test_every_test_is_timed():

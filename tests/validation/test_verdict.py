@@ -86,7 +86,7 @@ def test_what_decides_follows_from_the_name():
         Test("recensy", 0.1, 0.3, True, "")
 
 
-@pytest.mark.parametrize("failed", [{}, {"walk_forward": False, "delay": False}])
+@pytest.mark.parametrize("failed", [{}, {"search_rerun": False, "delay": False}])
 def test_round_trip_through_json(failed):
     verdict = conclude(evidence(**failed), **IDENTITY)
     document = json.loads(json.dumps(verdict.to_json(), allow_nan=False))

@@ -107,9 +107,8 @@ def _judge(lab: Lab, strategy: str, candles: Candles, progress: bool, say: Calla
 
 def _show_cell(name: str, cell: Cell, say: Callable[[str], None]) -> None:
     m = cell.metrics
-    say(
-        f"  {name:8s} timing t {m['timing_t']:.2f}, sharpe {m['sharpe']:.2f}, net profit {m['net_profit']:+.1%}, {m['trades']:.0f} trades"
-    )
+    figures = f"timing t {m['timing_t']:.2f}, sharpe {m['sharpe']:.2f}, net profit {m['net_profit']:+.1%}"
+    say(f"  {name:8s} {figures}, {m['trades']:.0f} trades")
     params = ", ".join(f"{parameter} {_text(value)}" for parameter, value in cell.params.items())
     say(textwrap.fill(params, _WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11))
 

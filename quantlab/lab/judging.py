@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from quantlab.backtest.markets import plain_surface
 from quantlab.errors import InputError, NotStoredError
 from quantlab.lab.documents import Approval, Judged, approved_before, draft, put_document
+from quantlab.lab.holding import HoldingOut
 from quantlab.lab.ledger import count_outside, standing
 from quantlab.market.candles import Candles
 from quantlab.search.study import Study
@@ -19,19 +20,18 @@ from quantlab.validation.verdict import Verdict
 if TYPE_CHECKING:
     from quantlab.backtest.surface import CandlesIdentity, Surface
     from quantlab.settings import Settings
-    from quantlab.store.store import Store
 
 
-class Judging:
+class Judging(HoldingOut):
     """What a `Lab` does with verdicts."""
 
     settings: Settings
-    store: Store
     _judged: dict[str, Judged]
     _searches: dict[str, str]
 
-    def _known(self, where: CandlesIdentity) -> Candles:
-        raise NotImplementedError  # of the lab
+    if TYPE_CHECKING:
+
+        def _known(self, where: CandlesIdentity) -> Candles: ...
 
     def configuration_id(self, verdict: Verdict) -> str:
         """The id of the row in ``trained_configurations`` that belongs to a verdict of this lab."""

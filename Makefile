@@ -37,6 +37,7 @@ benchmark: $(VENV)/.dev  ## every benchmark, one after the other
 	$(BIN)/python benchmarks/reference_grid.py --bars 120000 --timeframe 5m
 	$(BIN)/python benchmarks/reference_grid.py --strategy sma_cross
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/chart.py
 	$(BIN)/python benchmarks/scaling.py
 	$(BIN)/python benchmarks/against_vectorbt.py --bars 20000 --cells 400
 	$(BIN)/python benchmarks/against_backtesting.py

@@ -25,6 +25,7 @@ from quantlab.lab.ledger import count_others, family_key
 from quantlab.lab.searches import stored_search
 from quantlab.lab.sweeps import How, stored_sweep
 from quantlab.lab.training import Training
+from quantlab.lab.views import Views
 from quantlab.market.candles import Candles
 from quantlab.search.study import Study
 from quantlab.settings import Settings
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Lab(Judging, Training, Exploring):
+class Lab(Judging, Training, Exploring, Views):
     """A research lab on one database. Close it, or use it as a context manager.
 
     Parameters

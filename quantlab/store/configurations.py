@@ -132,8 +132,40 @@ def approve(connection: psycopg.Connection, id: str, sha: str, actor: str, reaso
     return found[0] if found else 0
 
 
+def approve_group(
+    connection: psycopg.Connection, group: str, members: Mapping[str, str], actor: str, reason: str
+) -> int:
+    """Activate every member of a group through ``approve_group``; what was active there is deactivated.
+
+    Parameters
+    ----------
+    connection : psycopg.Connection
+        In a transaction.
+    group : str
+        Its id.
+    members : mapping of str to str
+        Id of each member's configuration, and the SHA-256 (hex) of its document.
+    actor, reason : str
+
+    Returns
+    -------
+    int
+        Number of the first approval; of the existing one if these documents are in force already.
+
+    Raises
+    ------
+    StoreError
+        Refused, with the reason: not all of the group, or one of them is refused.
+    """
+    ids, shas = [_uuid(id) for id in members], list(members.values())
+    found = connection.execute(
+        "select approve_group(%s, %s, %s, %s, %s)", [_uuid(group), ids, shas, actor, reason]
+    ).fetchone()
+    return found[0] if found else 0
+
+
 def revoke(connection: psycopg.Connection, id: str, actor: str, reason: str) -> None:
-    """Withdraw a configuration for ever; it becomes inactive in the same transaction."""
+    """Withdraw a configuration for ever; in the same transaction it becomes inactive, as does its group."""
     connection.execute("select revoke_config(%s, %s, %s)", [_uuid(id), actor, reason])
 
 

@@ -323,8 +323,17 @@ class Store:
         with self._connections.transaction() as connection:
             return configurations.approve(connection, id, sha, actor, reason)
 
+    def approve_group(self, group: str, members: Mapping[str, str], actor: str, reason: str) -> int:
+        """Activate all members of a group (id of each to the SHA-256 of its document), or none.
+
+        What was active for their strategy, market and regime is deactivated. Returns the number of the first
+        approval; StoreError with the reason if it is refused.
+        """
+        with self._connections.transaction() as connection:
+            return configurations.approve_group(connection, group, members, actor, reason)
+
     def revoke(self, id: str, actor: str, reason: str) -> None:
-        """Withdraw a configuration for ever: it is deactivated and can never be approved again."""
+        """Withdraw a configuration for ever: it is never approved again; its group is deactivated with it."""
         with self._connections.transaction() as connection:
             configurations.revoke(connection, id, actor, reason)
 

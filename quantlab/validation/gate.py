@@ -30,6 +30,7 @@ from quantlab.progress import tell
 from quantlab.space import Cells, Grid
 from quantlab.validation import evidence
 from quantlab.validation.budget import Standing
+from quantlab.validation.reported import reported
 from quantlab.validation.rerun import Rerun
 from quantlab.validation.snooping import search_rerun, superior
 from quantlab.validation.splits import Split, day_starts, walk_forward
@@ -141,9 +142,8 @@ def validate(
     tests += [
         walked,
         filled,
-        evidence.sharpe_probability(run, table),
+        *reported(one, surface, run, table, gate, search if adaptive else None, nulls=nulls),
         evidence.plateau_or_peak(surface, cell, gate),
-        evidence.efficiency(table),
         evidence.trials(tried, trials_ever, standing, gate.alpha),
     ]
     return conclude(

@@ -55,8 +55,17 @@ REPORTED: Mapping[str, str] = {
     "walk_forward": "refitted and traded forward",
     "fills": "fill assumptions",
     "psr": "probabilistic Sharpe ratio",
-    "plateau": "plateau against peak",
+    "dsr": "deflated Sharpe ratio",
+    "min_track_record": "minimum track record (days)",
+    "lo": "Sharpe, autocorrelation considered",
+    "pbo": "probability of overfitting",
+    "cpcv": "cross-validated Sharpe",
     "efficiency": "walk-forward efficiency",
+    "monte_carlo": "drawdown of redrawn trades",
+    "noise": "decided on noisy prices",
+    "sensitivity": "one step in any parameter",
+    "expected_sharpe": "Sharpe to expect",
+    "plateau": "plateau against peak",
     "trials": "trials",
 }
 """Name and title of every test that is reported and never decides."""

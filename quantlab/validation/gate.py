@@ -130,7 +130,7 @@ def validate(
         again, nulls = search_rerun(
             surface, search, candles, gate, level, earlier=earlier, drawn=drawn, progress=progress
         )
-        tests += [again] if adaptive else [again, superior(surface, candles, level)]
+        tests += [again] if adaptive else [again, superior(surface, candles, gate, level)]
         step("most recent data")
         tests.append(_recent(surface, candles, search, gate))
         step("stress and fills")

@@ -86,6 +86,8 @@ def search_rerun(
     begin, name = time.perf_counter(), "search_rerun"
     draws = null_draws(gate, level)
     score = winner_timing_t(gate)
+    if draws > gate.most_draws:
+        return Test(name, None, level, False, _spent(level, draws, gate)), None
     try:
         found = rerun(
             search,
@@ -107,7 +109,7 @@ def search_rerun(
     return Test(name, found.p, level, found.p <= level, detail, time.perf_counter() - begin), found
 
 
-def superior(surface: Surface, candles: Candles, level: float) -> Test:
+def superior(surface: Surface, candles: Candles, gate: Gate, level: float) -> Test:
     """Hansen's test of the best cell of a fixed list, after what its own mean exposure earned.
 
     Parameters
@@ -115,10 +117,13 @@ def superior(surface: Surface, candles: Candles, level: float) -> Test:
     surface : Surface
         Of a grid that was fixed before the candles were looked at.
     candles : Candles
+    gate : Gate
     level : float
         Highest p-value that is allowed.
     """
     begin, name = time.perf_counter(), "superior_ability"
+    if null_draws(gate, level) > gate.most_draws:
+        return Test(name, None, level, False, _spent(level, null_draws(gate, level), gate))
     days = len(day_numbers(candles.timestamps))
     count = min(_MOST_BLOCKS, days // _BLOCK_DAYS)
     if count < LEAST_BLOCKS:
@@ -128,7 +133,7 @@ def superior(surface: Surface, candles: Candles, level: float) -> Test:
         surface.strategy, candles, surface.cells, surface.execution, blocks=count, progress=False
     ).blocks
     try:
-        found = superior_ability(blocks, len(candles), draws=max(1_000, math.ceil(RESOLVED / level)))
+        found = superior_ability(blocks, len(candles), draws=max(_MANY + 1, null_draws(gate, level)))
     except InputError as error:
         return Test(name, None, level, False, str(error), time.perf_counter() - begin)
     detail = (
@@ -137,6 +142,14 @@ def superior(surface: Surface, candles: Candles, level: float) -> Test:
         "is allowed."
     )
     return Test(name, found.p, level, found.p <= level, detail, time.perf_counter() - begin)
+
+
+def _spent(level: float, draws: int, gate: Gate) -> str:
+    return (
+        f"a p-value of at most {level:.2g} would need {draws:,} null markets, more than `most_draws` of the "
+        f"gate ({gate.most_draws:,}): the budget of false approvals on these candles is spent, wait for new "
+        "ones."
+    )
 
 
 def _said(found: Rerun) -> str:

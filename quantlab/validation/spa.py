@@ -15,7 +15,8 @@ import numpy as np
 from quantlab.backtest.extras import Blocks
 from quantlab.errors import InputError
 
-_COLUMNS = 2_048
+_AT_ONCE = 2_048_000
+"""Draws times cells held in memory."""
 LEAST_BLOCKS = 20
 
 
@@ -82,8 +83,9 @@ def superior_ability(blocks: Blocks, bars: int, *, draws: int = 1_000, seed: int
     bound = -math.sqrt(2.0 * math.log(math.log(count)))
     best, top = -1, -np.inf
     greatest, greatest_upper = np.full(draws, -np.inf), np.full(draws, -np.inf)
-    for first in range(0, sums.shape[1], _COLUMNS):
-        part = slice(first, first + _COLUMNS)
+    columns = max(16, _AT_ONCE // draws)
+    for first in range(0, sums.shape[1], columns):
+        part = slice(first, first + columns)
         earned = sums[:, part] - np.outer(blocks.market, exposure[:, part].sum(axis=0) / bars)
         mean = earned.mean(axis=0)
         centred = earned - mean

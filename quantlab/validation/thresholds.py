@@ -20,6 +20,9 @@ class Gate:
         budget of all searches on the same data, of which the k-th may spend ``6 alpha / (pi k)^2``.
     draws : int
         Null markets of each kind, at least; ten over the p-value that is allowed, where those are more.
+    most_draws : int
+        Null markets of each kind, at most: a p-value that would need more can't be passed. The budget has run
+        out then (with the default after 38 searches on the same data).
     folds : int
         Test windows of the walk-forward.
     first : float
@@ -48,6 +51,7 @@ class Gate:
 
     alpha: float = 0.05
     draws: int = 199
+    most_draws: int = 100_000
     folds: int = 6
     first: float = 0.4
     embargo_days: int = 1

@@ -126,12 +126,12 @@ def test_a_market_that_never_moves_is_refused_with_the_reason():
     assert found is None
     assert not test.passed
     assert "never moves" in test.detail
-    assert "no cell ever traded" in superior(find(flat), flat, 0.05).detail
+    assert "no cell ever traded" in superior(find(flat), flat, FEW, 0.05).detail
 
 
 def test_too_few_days_for_blocks_are_refused_with_the_reason():
     short = garch(99, timeframe="1d", seed=4)
-    test = superior(find(short), short, 0.05)
+    test = superior(find(short), short, FEW, 0.05)
     assert not test.passed
     assert "99 days" in test.detail
 
@@ -158,3 +158,20 @@ def test_what_is_drawn_is_told(edge):
     told = []
     verdict = validate(edge, EDGE, gate=FEW, drawn=told.append, progress=False)
     assert told[-1].to_json() == verdict.evidence.nulls.to_json()
+
+
+def test_a_share_too_small_for_any_number_of_markets_is_refused_without_drawing(edge):
+    calls = []
+
+    def search(candles):
+        calls.append(candles)
+        return find(candles)
+
+    level = Standing(9, 39, 39).share()
+    test, found = search_rerun(edge, search, EDGE, Gate(), level, progress=False)
+    assert found is None
+    assert not calls
+    for refused in (test, superior(edge, EDGE, Gate(), level)):
+        assert not refused.passed
+        assert "is spent" in refused.detail
+    assert null_draws(Gate(), Standing(9, 38, 38).share()) <= Gate().most_draws

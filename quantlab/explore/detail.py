@@ -18,8 +18,8 @@ from quantlab.figures.labels import metric_style, metric_text
 from quantlab.figures.thin import group_candles, thin
 from quantlab.market.candles import Candles
 
-POINTS = 1_600
-"""Points of an equity curve, about; the highs and lows of every stretch are kept."""
+POINTS, FEWER = 4_000, 1_200
+"""Points of the equity curve, and of those under other fills; highs and lows of every stretch are kept."""
 BARS = 60_000
 """Bars of the price; beyond that neighbours are merged."""
 TRADES = 4_000
@@ -71,7 +71,7 @@ def cell_detail(
     buffers: dict[str, np.ndarray] = {}
     for name, run in runs.items():
         below = run.equity / np.maximum.accumulate(np.maximum(run.equity, 1.0)) - 1.0
-        keep = thin((run.equity, below), POINTS)
+        keep = thin((run.equity, below), POINTS if run is own else FEWER)
         buffers |= {
             f"bars:{name}": keep.astype("<i4"),
             f"equity:{name}": run.equity[keep].astype("<f4"),

@@ -24,6 +24,7 @@ from quantlab.explore.rules import read_rules, written_rules
 from quantlab.explore.tables import date, param_text
 from quantlab.figures.colours import DIVERGING, SEQUENTIAL
 from quantlab.market.candles import Candles
+from quantlab.validation.ensemble import choose_ensemble
 from quantlab.validation.verdict import Verdict
 
 
@@ -187,10 +188,12 @@ class Explorer:
         return self._planes or planes(self.searched, self.view)
 
     def marks(self) -> list[dict[str, Any]]:
-        """Peak, plateau, the candidate of the gate and what is approved: label and place on every axis."""
+        """Ensemble, peak, plateau, the gate's candidate, what is approved: label and place on every axis."""
         surface, view = self.searched.first, self.view
         found: list[tuple[str, str, Mapping[str, Any]]] = []
         if "trades" in surface.metrics and surface.size <= 5_000_000:
+            members = choose_ensemble(surface, view.metric, view.min_trades)
+            found += [("ensemble", "ensemble", member.params) for member in members]
             try:
                 found.append(("peak", "peak", surface.best(view.metric, view.min_trades).params))
                 found.append(
@@ -236,8 +239,9 @@ class Explorer:
         surface = self.searched.whole
         verdict = self.actions.validate(surface, tell)
         with self._lock:
-            if surface is self.searched.whole:
-                self.verdict = verdict
+            if surface is not self.searched.whole:
+                raise InputError("other rules were swept while the gate was at work: validate again.")
+            self.verdict = verdict
             return told.verdict(verdict, surface)
 
     def approve(self, by: str, reason: str) -> dict[str, Any]:

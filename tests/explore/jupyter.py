@@ -174,7 +174,7 @@ def browser() -> Iterator[Any]:
 @contextlib.contextmanager
 def opened(browser: Any, url: str, **context: Any) -> Iterator[Page]:
     """A page of its own on a notebook."""
-    around = browser.new_context(viewport={"width": 1480, "height": 1300}, **context)
+    around = browser.new_context(**({"viewport": {"width": 1480, "height": 1300}} | context))
     page = Page(around.new_page())
     page.page.set_default_timeout(PATIENCE_MS)
     page.page.on("request", lambda request: _note(page.outside, request.url))

@@ -3,7 +3,8 @@
 
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const MARKS = { peak: "▽", plateau: "□", ensemble: "⬡", candidate: "◇", approved: "☆" };
-const SLOW_MS = 1200, LOST_MS = 20000;
+const SLOW_MS = 1200, LOST_MS = 12000, LONG_MS = 120000;
+const ONLY = { name: "", unit: "", values: ["the only cell"], ordered: true };
 
 // ---------------------------------------------------------------- small things
 
@@ -20,7 +21,7 @@ function node(tag, attributes = {}, ...children) {
 }
 
 const minus = text => text.replace(/^-/, "−");
-const grouped = text => text.replace(/\B(?=(\d{3})+(?!\d))/g, " ");
+const grouped = text => text.replace(/\B(?<!\.\d*)(?=(\d{3})+(?!\d))/g, "\u202f");
 
 function written(value, form) {
   if (!Number.isFinite(value)) return "–";
@@ -34,7 +35,7 @@ function written(value, form) {
 function number(value) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
-  return minus(size >= 1000 ? grouped(value.toFixed(size >= 1e4 ? 0 : 1)) : String(+value.toPrecision(6)));
+  return minus(size >= 1000 ? grouped(value.toFixed(size >= 1e4 || Number.isInteger(value) ? 0 : 1)) : String(+value.toPrecision(6)));
 }
 
 const moment = ms => new Date(ms).toISOString().slice(0, 16).replace("T", " ");
@@ -148,8 +149,8 @@ function render({ model, el }) {
     const kind = message.type, flight = S.flights[kind];
     if (flight) { flight.next = message; return; }
     const seq = ++S.seq, timers = [
-      setTimeout(() => status("waiting for the kernel …"), SLOW_MS),
-      setTimeout(() => complain("The kernel does not answer: it may be busy with a cell, restarting, or gone. What is shown may be out of date."), LOST_MS),
+      setTimeout(() => { if (kind !== "rules") status("waiting for the kernel …"); }, SLOW_MS),
+      setTimeout(() => complain("The kernel does not answer: it may be busy with a cell, restarting, or gone. What is shown may be out of date."), kind === "rules" ? LONG_MS : LOST_MS),
     ];
     S.flights[kind] = { seq, timers, next: null };
     root.dataset.busy = "1";
@@ -218,12 +219,12 @@ function render({ model, el }) {
 
   function heading() {
     const a = about();
-    U.title.replaceChildren(
+    U.title.replaceChildren(...[
       node("b", {}, a.strategy), node("span", {}, a.market), node("span", { class: "muted" }, a.period),
       node("span", { class: "muted" }, `${grouped(String(a.cells))} cells`),
       Object.keys(a.fixed).length ? node("span", { class: "muted" },
         "fixed: " + Object.entries(a.fixed).map(([n, v]) => `${n} ${v}`).join(", ")) : null,
-    );
+    ].filter(Boolean));
     const [cells, searches] = a.counted;
     U.ledger.replaceChildren(node("span", { title: "Every cell ever tried on these bars; the more, the less a good one proves." },
       `ledger: ${grouped(String(cells))} cells in ${grouped(String(searches))} search${searches === 1 ? "" : "es"}`));
@@ -256,8 +257,8 @@ function render({ model, el }) {
     U.thresholdValue = node("output");
     U.threshold = node("input", { type: "range", min: 0, max: 1000, "aria-label": "contour",
       oninput: event => { S.threshold = thresholdAt(+event.target.value); drawPanes(); } });
-    parts.push(node("label", { class: "contour", title: "outlines what reaches this level on the first pane, on every pane" },
-      "contour", U.threshold, U.thresholdValue));
+    parts.push(node("label", { class: "contour", title: "outlines the plateau: where the neighbourhood in this plane (mean − 1 sd) reaches this level on the first pane" },
+      "plateau above", U.threshold, U.thresholdValue));
     U.tools.replaceChildren(...parts);
   }
 
@@ -491,13 +492,41 @@ function render({ model, el }) {
       }
   }
 
-  // Edges between cells that reach the level on the first pane and cells that do not.
+  // Mean minus one standard deviation of the neighbourhood in this plane (two steps either way, a Gaussian of
+  // one step), as the plateau is chosen by; the other sign where less is better. NaN stays NaN.
+  function levels(pane, side) {
+    const { nx, ny } = S.plane, n = nx * ny, v = pane.values, weights = [0.0545, 0.2442, 0.4026, 0.2442, 0.0545];
+    const ordered = name => about().axes.find(a => a.name === name)?.ordered;
+    let sums = [new Float32Array(n), new Float32Array(n), new Float32Array(n)];
+    for (let k = 0; k < n; k++) if (v[k] === v[k]) { sums[0][k] = 1; sums[1][k] = v[k]; sums[2][k] = v[k] * v[k]; }
+    for (const [count, step, lines, stride, name] of [[nx, 1, ny, nx, view().x], [ny, nx, nx, 1, view().y]]) {
+      if (!ordered(name) || count < 2) continue;
+      sums = sums.map(from => {
+        const to = new Float32Array(n);
+        for (let l = 0; l < lines; l++) for (let i = 0, at = l * stride; i < count; i++, at += step) {
+          let sum = 0;
+          for (let d = Math.max(-2, -i); d <= 2 && i + d < count; d++) sum += weights[d + 2] * from[at + d * step];
+          to[at] = sum;
+        }
+        return to;
+      });
+    }
+    const out = new Float32Array(n);
+    for (let k = 0; k < n; k++) {
+      const mean = sums[1][k] / sums[0][k];
+      out[k] = v[k] !== v[k] ? NaN : mean - side * Math.sqrt(Math.max(0, sums[2][k] / sums[0][k] - mean * mean));
+    }
+    return out;
+  }
+
+  // Edges between cells whose neighbourhood reaches the level on the first pane and cells where it does not.
   function outline() {
     const pane = S.panes[0], { nx, ny } = S.plane, t = S.threshold;
     const key = `${S.plane.seq}|${t}`;
     if (S.outlineKey === key) return S.outline;
     S.outlineKey = key;
-    const lower = about().metrics.find(m => m.name === pane.metric)?.better === "lower", v = pane.values, found = [];
+    const lower = about().metrics.find(m => m.name === pane.metric)?.better === "lower", found = [];
+    const v = (pane.levels = pane.levels || levels(pane, lower ? -1 : 1));
     const inside = (i, j) => i >= 0 && j >= 0 && i < nx && j < ny && (lower ? v[j * nx + i] <= t : v[j * nx + i] >= t);
     for (let j = 0; j <= ny && found.length < 400000; j++)
       for (let i = 0; i <= nx; i++) {
@@ -510,6 +539,11 @@ function render({ model, el }) {
 
   function contour(c, s, P) {
     if (S.threshold === null) return;
+    const late = S.plane.nx * S.plane.ny > 250000 && !S.panes[0].levels;
+    if (late) {  // the colours first, the outline when they are there
+      if (!S.outlining) S.outlining = setTimeout(() => { S.outlining = 0; outline(); drawPanes(); }, 30);
+      return;
+    }
     const found = outline();
     for (const [colour, width] of [[P.paper, 3.5], [P.ink, 1.4]]) {
       c.strokeStyle = colour; c.lineWidth = found.length > 40000 ? 0.5 : width; c.lineCap = "round"; c.beginPath();
@@ -525,11 +559,15 @@ function render({ model, el }) {
   function placed() {
     const v = view(), kind = about().kind;
     return (model.get("marks") || []).map(mark => {
-      const x = mark.at[v.x], y = kind === "line" ? 0 : mark.at[v.y];
+      const x = v.x ? mark.at[v.x] : 0, y = kind === "line" ? 0 : mark.at[v.y];
       if (x === null || y === null || x === undefined || y === undefined) return null;
       const through = Object.entries(v.at).every(([name, at]) => typeof at !== "number" || mark.at[name] === at);
       return { ...mark, x, y, through };
-    }).filter(Boolean);
+    }).filter(Boolean).reduce((kept, mark) => {
+      const same = mark.kind !== "ensemble" && kept.find(k => k.kind !== "ensemble" && k.x === mark.x && k.y === mark.y && k.through === mark.through);
+      if (same) same.label += `, ${mark.label}`;
+      return same ? kept : [...kept, mark];
+    }, []);
   }
 
   function marks(c, s, g, P) {
@@ -542,7 +580,7 @@ function render({ model, el }) {
       glyph(c, mark.kind, x, y, P);
       c.setLineDash([]);
       c.globalAlpha = 1;
-      if (!mark.through) continue;  // the row of marks below names it and leads there
+      if (!mark.through || mark.kind === "ensemble") continue;  // the row of marks below names it and leads there
       const text = mark.label;
       c.font = colours().font; c.textBaseline = "middle";
       const width = c.measureText(text).width + 8, right = x + 12 + width < g.left + s.w;
@@ -565,11 +603,11 @@ function render({ model, el }) {
       else if (kind === "approved") for (let i = 0; i < 10; i++) {
         const r = i % 2 ? 3.6 : 8.5, a = -Math.PI / 2 + (i * Math.PI) / 5;
         c[i ? "lineTo" : "moveTo"](x + r * Math.cos(a), y + r * Math.sin(a));
-      } else c.arc(x, y, 7, 0, 7);
+      } else for (let i = 0; i < 6; i++) c[i ? "lineTo" : "moveTo"](x + 4.5 * Math.cos((i * Math.PI) / 3), y + 4.5 * Math.sin((i * Math.PI) / 3));
       c.closePath(); c.stroke();
     };
-    c.strokeStyle = P.paper; c.lineWidth = 5; draw();
-    c.strokeStyle = kind === "approved" ? P.gain : P.ink; c.lineWidth = 2; draw();
+    c.strokeStyle = P.paper; c.lineWidth = kind === "ensemble" ? 3.5 : 5; draw();
+    c.strokeStyle = kind === "approved" ? P.gain : P.ink; c.lineWidth = kind === "ensemble" ? 1.5 : 2; draw();
   }
 
   function axes(c, g, s, P) {
@@ -587,7 +625,8 @@ function render({ model, el }) {
   // What is marked, and the way there: sets every slider to it and opens the cell.
   function markRow() {
     const v = view(), all = about().kind === "points" ? [] : model.get("marks") || [];
-    U.markRow.replaceChildren(...all.map(mark => {
+    const members = all.filter(mark => mark.kind === "ensemble").length;
+    U.markRow.replaceChildren(members ? node("span", { class: "muted small", title: "the best hundredth of the cells, 5 to 20 of them, traded together" }, `${MARKS.ensemble} ensemble of ${members}`) : "", ...all.filter(mark => mark.kind !== "ensemble").map(mark => {
       const index = about().axes.map(axis => mark.at[axis.name]);
       const exact = index.every(place => Number.isInteger(place));
       const through = Object.entries(v.at).every(([name, at]) => typeof at !== "number" || mark.at[name] === at);
@@ -629,7 +668,7 @@ function render({ model, el }) {
     const pad = (high - low) * 0.08 || 1, z = { y0: low - pad, y1: high + pad };
     const w = g.width - g.left - g.right, h = g.height - g.top - g.bottom;
     const x = i => g.left + ((i + 0.5) / n) * w, y = value => g.top + h - ((value - z.y0) / (z.y1 - z.y0)) * h;
-    const axis = about().axes.find(a => a.name === view().x);
+    const axis = about().axes.find(a => a.name === view().x) || ONLY;
     c.font = P.font; c.strokeStyle = P.rule; c.fillStyle = P.muted; c.lineWidth = 1;
     c.textAlign = "right"; c.textBaseline = "middle";
     if (known.length) for (const t of niceTicks(z.y0, z.y1, h / 40)) {
@@ -657,7 +696,7 @@ function render({ model, el }) {
 
   function drawPoints(c, pane, g) {
     const P = colours(), s = scales(g), [px, py] = S.points, a = about(), v = view();
-    c.strokeStyle = P.rule; c.fillStyle = P.muted; c.font = P.font;
+    c.strokeStyle = P.rule; c.fillStyle = P.muted; c.font = P.font; c.lineWidth = 1;
     const axis = name => a.axes.find(x => x.name === name);
     c.textAlign = "center"; c.textBaseline = "top";
     for (const t of niceTicks(s.z.x0, s.z.x1, s.w / 70)) {
@@ -684,7 +723,7 @@ function render({ model, el }) {
   }
 
   function colourBar(canvas, pane, g) {
-    const P = colours(), c = sized(canvas, g.width, 30), x = g.left, w = g.width - g.left - g.right - 118;
+    const P = colours(), c = sized(canvas, g.width, 30), x = g.left, w = g.width - g.left - g.right - 122;
     for (let i = 0; i < 128; i++) { c.fillStyle = hexOf(pane.table[i * 2]); c.fillRect(x + (i * w) / 128, 4, w / 128 + 1, 9); }
     c.font = P.font; c.fillStyle = P.muted; c.textBaseline = "top";
     const texts = [pane.low, (pane.low + pane.high) / 2, pane.high].map(v => written(v, pane.form));
@@ -694,7 +733,7 @@ function render({ model, el }) {
     c.fillStyle = hatched(c, P); c.fillRect(x + w + 14, 4, 16, 9);
     c.strokeStyle = P.hatch; c.lineWidth = 0.5; c.strokeRect(x + w + 14, 4, 16, 9);
     c.fillStyle = P.muted; c.textAlign = "left"; c.textBaseline = "middle";
-    c.fillText(view().min_trades > 0 ? `< ${view().min_trades} trades` : "undefined", x + w + 35, 9);
+    c.fillText(view().min_trades > 0 ? `< ${grouped(String(view().min_trades))} trades` : "undefined", x + w + 35, 9);
   }
 
   // ---- what is under the pointer
@@ -730,7 +769,7 @@ function render({ model, el }) {
   function readout() {
     const place = S.hover || (model.get("selected")?.place && { i: model.get("selected").place[0], j: model.get("selected").place[1] });
     if (!place) { U.readout.textContent = "Point at a cell to read it, click it to open it. Wheel zooms, double click resets, arrow keys walk."; return; }
-    const a = about(), v = view(), axis = name => a.axes.find(x => x.name === name), n = place.j * S.plane.nx + place.i;
+    const a = about(), v = view(), axis = name => a.axes.find(x => x.name === name) || ONLY, n = place.j * S.plane.nx + place.i;
     const where = a.kind === "points" ? [[v.x, number(S.points[0][n])], [v.y, number(S.points[1][n])]]
       : [[v.x, axis(v.x)?.values[place.i]], ...(v.y ? [[v.y, axis(v.y)?.values[place.j]]] : [])];
     U.readout.replaceChildren(
@@ -839,7 +878,8 @@ function render({ model, el }) {
       const whole = name.startsWith("bars:") || /_bar$|^side$|^reason$|^held$/.test(name);
       typed[name] = copied(buffers[k], whole ? Int32Array : Float32Array);
     });
-    S.detail = { ...told, ...typed };
+    const first = told.columns.length - 3, same = told.figures.every(row => new Set(row.slice(first)).size === 1);
+    S.detail = { ...told, ...typed, agree: same };
     S.allTrades = false;
     if (!S.market) return;
     drawCell();
@@ -867,7 +907,7 @@ function render({ model, el }) {
       node("div", { class: "cell-head" }, node("b", {}, "Selected cell"), params),
       node("div", { class: "columns" },
         node("div", { class: "left" }, figures,
-          node("div", { class: "muted small" }, `* what this surface was swept with. All three fill assumptions are of the whole history${d.split ? ` (out-of-sample from ${day(d.split)})` : ""}.`)),
+          node("div", { class: "muted small" }, d.agree ? "No figure depends on the fill assumption. " : "", `* what this surface was swept with. All three fill assumptions are of the whole history${d.split ? ` (out-of-sample from ${day(d.split)})` : ""}.`)),
         node("div", { class: "right" }, U.chartBox)),
       node("div", { class: "columns" },
         node("div", { class: "half" }, node("b", {}, "Monthly returns"), months(d.months)),
@@ -913,7 +953,7 @@ function render({ model, el }) {
   }
 
   function showTrade(k) {
-    const d = S.detail, a = d.entry_bar[k], b = d.last_bar[k], room = Math.max(20, 2 * (b - a));
+    const d = S.detail, a = d.entry_bar[k], b = d.last_bar[k], room = Math.max(15, Math.round(0.7 * (b - a)));
     S.window = [Math.max(0, a - room), Math.min(S.market.bars, b + room)];
     S.trade = k;
     drawCharts();

@@ -1,0 +1,193 @@
+"""How long the surface explorer takes to answer, measured in a real browser through a real JupyterLab.
+
+    python benchmarks/explorer.py --json
+
+Two surfaces: `grid`, the reference grid of `liquidity_sweep` (201,600 cells) on the shipped hours, and
+`million`, a plane of 1,000 x 1,000 cells with a slider of two values behind it. Every figure is taken by the
+page itself:
+
+- `click_ms`: from the mouse button to the next frame after equity, drawdown, price, months and trades of the
+  cell under all three fill assumptions are drawn (three backtests and the websocket in between);
+- `slider_ms`: from the input event to the frame after the new planes are drawn;
+- `hover_ms`: drawing the crosshair on all panes and reading both values, without the kernel;
+- `rules_ms` (`grid` only): from a changed fee to the frame after the whole grid was swept again, counted, and
+  drawn;
+- `bytes_to_show`: what came over the websocket from running the cell to the widget standing there;
+- `ready_s`: from running the cell to the widget standing there.
+
+With `--images FOLDER` the pictures of docs/explore.md are taken as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "explore"))
+
+from jupyter import CHROMIUM, Page, browser, jupyter, notebook, opened
+
+SETUP = """import numpy as np
+import quantlab as ql
+lab = ql.open()
+lab.put_candles(ql.sample_candles())
+hours = lab.candles("coinbase", "BTC/USD", "1h")"""
+SURFACES = {
+    "grid": (
+        'surface = lab.sweep("liquidity_sweep", hours, progress=False)',
+        'lab.explore(surface, split="2018-12-01", third="metric:break_even_cost_bps", x="pierce_depth", '
+        'y="volume_spike")',
+    ),
+    "million": (
+        'surface = ql.sweep("mean_reversion", hours[-2_000:], {"window": [40, 80], "deviation": '
+        'np.linspace(1.0, 3.0, 1_000), "exit_z": np.linspace(-0.5, 0.5, 1_000)}, progress=False)',
+        'lab.explore(surface, x="deviation", y="exit_z", min_trades=1)',
+    ),
+}
+_TAKE = """([name, act]) => {
+  const root = document.querySelector('.qlx');
+  delete root.dataset[name];
+  if (act) eval(act)(root);
+}"""
+
+
+def measure(page: Page, name: str, repeats: int, received: list[int]) -> dict[str, Any]:
+    began, before = time.perf_counter(), sum(received)
+    page.run_all()
+    page.wait(".qlx[data-ready]")
+    found: dict[str, Any] = {
+        "ready_s": round(time.perf_counter() - began, 2),
+        "bytes_to_show": sum(received) - before,
+    }
+    page.until("() => !document.querySelector('.qlx').dataset.busy")
+    rng = np.random.default_rng(0)
+    places = rng.uniform(0.05, 0.95, (repeats * 3, 2)).tolist()
+    clicks: list[float] = []
+    for column, row in places:
+        page.page.evaluate(_TAKE, ["clickMs", ""])
+        page.click_cell(column, row * 0.7)
+        page.until("() => { const d = document.querySelector('.qlx').dataset; return d.clickMs || d.error; }")
+        if not page.state("error"):  # some places are undefined
+            clicks.append(float(page.state("click-ms")))
+        if len(clicks) == repeats:
+            break
+    found["click_ms"] = summary(clicks)
+    hovers = []
+    over = page.page.locator(".qlx .over").first
+    box = over.bounding_box()
+    for column, row in places[: 2 * repeats]:
+        x, y = 70 + column * (box["width"] - 90), 10 + row * (box["height"] - 60)
+        page.page.mouse.move(box["x"] + x, box["y"] + y)
+        hovers.append(float(page.state("hover-ms") or "nan"))
+    found["hover_ms"] = summary([h for h in hovers if h == h])
+    found["slider_ms"] = summary([slide(page, k) for k in range(repeats)])
+    if name == "grid":
+        page.page.click(".rules summary")
+        found["rules_ms"] = summary([change(page, k) for k in range(max(3, repeats // 3))])
+    return found
+
+
+def slide(page: Page, k: int) -> float:
+    """Move a slider to another value; what the page measured."""
+    act = f"""root => {{
+      const all = root.querySelectorAll('.slider input[type=range]'), s = all[{k} % all.length];
+      s.value = +s.value < +s.max ? +s.value + 1 : 0;
+      s.dispatchEvent(new Event('input', {{ bubbles: true }}));
+    }}"""
+    page.page.evaluate(_TAKE, ["sliderMs", act])
+    page.until("() => document.querySelector('.qlx').dataset.sliderMs")
+    return float(page.state("slider-ms"))
+
+
+def change(page: Page, k: int) -> float:
+    """Change the fee; what the page measured."""
+    act = f"""root => {{
+      const fee = root.querySelector('[data-rule=taker]');
+      fee.value = {0.0005 + 0.00001 * k:.6f};
+      fee.dispatchEvent(new Event('change', {{ bubbles: true }}));
+    }}"""
+    page.page.evaluate(_TAKE, ["rulesMs", act])
+    page.until("() => document.querySelector('.qlx').dataset.rulesMs")
+    taken = float(page.state("rules-ms"))
+    page.until("() => !document.querySelector('.qlx').dataset.busy")
+    return taken
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """Median, least and most, in ms."""
+    return {
+        "median": round(float(np.median(values)), 2),
+        "least": min(values),
+        "most": max(values),
+        "of": len(values),
+    }
+
+
+def frames(page: Page) -> list[int]:
+    """Sizes of what will come over the page's websockets, as it comes."""
+    received: list[int] = []
+    page.page.on("websocket", lambda socket: socket.on("framereceived", lambda f: received.append(len(f))))
+    return received
+
+
+def run(repeats: int, only: str | None) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder, jupyter(Path(folder)) as server, browser() as chromium:
+        for name, (sweep, explore) in SURFACES.items():
+            if only not in (None, name):
+                continue
+            (server.root / f"{name}.ipynb").write_text(notebook([f"{SETUP}\n{sweep}"]), encoding="utf-8")
+            with opened(chromium, "about:blank") as page:
+                received = frames(page)
+                page.page.goto(server.url(f"{name}.ipynb"))
+                page.run_all()
+                page.page.evaluate(
+                    "source => { const n = window.jupyterapp.shell.currentWidget.content.model.sharedModel;"
+                    " n.deleteCellRange(0, n.cells.length);"
+                    " n.insertCell(0, {cell_type: 'code', source}); }",
+                    explore,
+                )
+                found[name] = measure(page, name, repeats, received)
+                found[name]["outside_requests"] = len(page.outside)
+    found["load_average"] = round(os.getloadavg()[0], 2)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--only", choices=SURFACES)
+    parser.add_argument("--images", type=Path)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    if CHROMIUM is None:
+        raise SystemExit("no Chromium on this machine: `apt-get install chromium`.")
+    if options.images:
+        from explorer_images import take
+
+        take(options.images)
+        return
+    found = run(options.repeats, options.only)
+    if options.json:
+        print(json.dumps(found))
+        return
+    for name in SURFACES:
+        with contextlib.suppress(KeyError):
+            for figure, value in found[name].items():
+                many = isinstance(value, dict)
+                told = f"{value['median']:.1f} (most {value['most']:.1f})" if many else f"{value:,}"
+                print(f"{name:>8} {figure:>16}: {told}")
+    print(f"load average {found['load_average']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -42,6 +42,7 @@ benchmark: $(VENV)/.dev  ## every benchmark, one after the other
 	$(BIN)/python benchmarks/against_vectorbt.py --bars 20000 --cells 400
 	$(BIN)/python benchmarks/against_backtesting.py
 	$(BIN)/python benchmarks/search.py
+	$(BIN)/python benchmarks/explorer.py
 	$(BIN)/python benchmarks/samplers.py
 	$(BIN)/python benchmarks/gate_noise.py --markets 20
 	$(BIN)/python benchmarks/gate_cost.py

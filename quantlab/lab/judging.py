@@ -11,9 +11,11 @@ from quantlab.errors import InputError, NotStoredError
 from quantlab.lab.documents import Approval, Judged, approved_before, draft, put_document
 from quantlab.lab.holding import HoldingOut
 from quantlab.lab.ledger import count_outside, standing
+from quantlab.lab.nulls import StoredNulls
 from quantlab.market.candles import Candles
 from quantlab.search.study import Study
 from quantlab.validation.gate import validate, verdict_key
+from quantlab.validation.rerun import Interrupted
 from quantlab.validation.thresholds import Gate
 from quantlab.validation.verdict import Verdict
 
@@ -52,7 +54,7 @@ class Judging(HoldingOut):
         `alpha` of the gate is the budget of false approvals for all searches on the same data; this one may
         spend the share of its place among them, which the verdict names.
         The candidate's row is written to ``trained_configurations`` whatever the verdict. The same question
-        again returns the stored answer.
+        again returns the stored answer; interrupted or killed, it goes on where it was, to the same verdict.
 
         Parameters
         ----------
@@ -77,11 +79,18 @@ class Judging(HoldingOut):
             pass
         late = count_outside(self.store, surface, method)
         place = standing(self.store, surface.identity, self._searches.get(surface.key, surface.key), late)
-        verdict = validate(surface, candles, gate=gate, search=again, standing=place, progress=progress)
+        nulls = StoredNulls(self.store, key)
+        how: dict[str, Any] = {"earlier": nulls.earlier(), "drawn": nulls.keep, "progress": progress}
+        try:
+            verdict = validate(surface, candles, gate=gate, search=again, standing=place, **how)
+        except Interrupted as error:
+            nulls.keep(error.rerun)
+            raise
         judged = self._judged[surface.key] = Judged(surface, candles, method, seed, _now(), whole)
         put_document(self.store, self._document(verdict))
         document = {"verdict": verdict.to_json(), "created_at": judged.created_at}
         self.store.put_verdict(key, surface.key, document)
+        nulls.drop()
         return verdict
 
     def approve(self, verdict: Verdict, *, by: str, reason: str) -> Approval:

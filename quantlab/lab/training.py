@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from quantlab.backtest.execution import Execution
-from quantlab.errors import QuantlabError
+from quantlab.backtest.markets import plain_surface
+from quantlab.backtest.surface import Surface
+from quantlab.errors import InputError, JobError, QuantlabError
 from quantlab.lab.campaign import Campaign, Refused, estimate
 from quantlab.lab.holding import HoldingOut
 from quantlab.lab.jobs import Job, table
@@ -16,7 +18,7 @@ from quantlab.lab.ledger import Ledger, read_ledger
 from quantlab.lab.spec import Spec, make_spec
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
-from quantlab.space import Cells
+from quantlab.space import Cells, Grid
 from quantlab.validation.thresholds import Gate
 
 if TYPE_CHECKING:
@@ -85,6 +87,42 @@ class Training(HoldingOut):
         spec = make_spec(self.store, strategy, candles, grid, **how)
         self._remember(candles, spend_hold_out)
         return self._queue(spec)
+
+    def submit_validation(self, surface: Surface, *, gate: Gate | None = None) -> Job:
+        """Queue the gate's judgement of a sweep of this lab: what `validate` would say, with live progress.
+
+        Null markets that were drawn are kept: whoever takes the job up again goes on from there.
+
+        Parameters
+        ----------
+        surface : Surface
+            Of a grid. To have a search judged by workers, submit it with ``validate=True``.
+        gate : Gate, optional
+            Thresholds.
+
+        Raises
+        ------
+        InputError
+            It is not the surface of a grid.
+        JobError
+            A worker could not do it: see `submit`.
+        """
+        plain = plain_surface(surface)
+        if not isinstance(getattr(plain, "cells", None), Grid):
+            raise InputError(
+                f"{surface!r} is not the sweep of a grid: submit a search with `validate=True` instead."
+            )
+        where = plain.identity
+        candles = self.store.candles(
+            where.exchange, where.symbol, where.timeframe, where.first_ms, where.last_ms
+        )
+        if candles.fingerprint != where.fingerprint:
+            raise JobError(
+                f"the stored candles of {where.family} {where.timeframe} are not those that were swept: "
+                "sweep again."
+            )
+        how: dict[str, Any] = {"execution": plain.execution, "validate": gate or True}
+        return self.submit(plain.strategy, candles, plain.cells, **how)
 
     def train(
         self,

@@ -25,6 +25,7 @@ from quantlab.backtest.task import make_tasks
 from quantlab.errors import JobError, LeaseLostError, StoreUnavailableError, interrupted
 from quantlab.lab.spec import Spec, read_spec
 from quantlab.lab.sweeps import stored_sweep
+from quantlab.progress import heard
 from quantlab.store.jobs import JobRow
 from quantlab.store.parts import Parts
 from quantlab.store.store import Store
@@ -292,7 +293,8 @@ def perform(lab: Lab, job: JobRow, tell: Tell) -> dict[str, Any]:
     tell(share, "judging" if spec.gate else "storing")
     verdict, config = None, None
     if spec.gate:
-        judged = lab.validate(searched, spec.candles, gate=spec.gate, progress=False)
+        with heard(lambda part, step: tell(share + (0.99 - share) * part, step)):
+            judged = lab.validate(searched, spec.candles, gate=spec.gate, progress=False)
         verdict = {"approved": judged.approved, "reasons": list(judged.reasons)}
         verdict["key"] = verdict_key(surface, spec.gate)
         config = lab.configuration_id(judged)

@@ -42,6 +42,8 @@ __all__ = ["Gate", "candidate", "validate", "verdict_key", "windows"]
 
 LEAST_TEST_DAYS = 10
 
+_NULLS, _NULLS_WEIGH = "markets without an edge", 40
+
 
 def validate(
     surface: Surface,
@@ -123,12 +125,12 @@ def validate(
     cell = candidate(surface, gate)
     one = evidence.Candidate(surface.strategy, candles, cell.params, surface.execution)
     run = one.run()
-    with _Steps(gate.folds + 4, progress) as step:
+    with _Steps(gate.folds + 3, progress) as step:
         step("integrity")
         tests = _integrity(one, surface.cells, run, gate)
-        step("markets without an edge")
+        step(_NULLS)
         again, nulls = search_rerun(
-            surface, search, candles, gate, level, earlier=earlier, drawn=drawn, progress=progress
+            surface, search, candles, gate, level, earlier=earlier, drawn=step.hears(drawn), progress=progress
         )
         tests += [again] if adaptive else [again, superior(surface, candles, gate, level)]
         step("most recent data")
@@ -296,23 +298,37 @@ def _integrity(one: evidence.Candidate, cells: Cells, run: Run, gate: Gate) -> l
 
 
 class _Steps:
-    """A progress bar of named steps; the step that is told begins."""
+    """A progress bar of named steps; the step that is told begins. Whoever listens hears how far it is.
 
-    def __init__(self, total: int, shown: bool) -> None:
+    The null markets take as long as `_NULLS_WEIGH` other steps.
+    """
+
+    def __init__(self, others: int, shown: bool) -> None:
         from tqdm.auto import tqdm
 
-        self._bar = tqdm(total=total, disable=not shown, desc="validate", leave=False)
-        self._begun, self._total, self._done = False, total, 0
+        self._total = others + _NULLS_WEIGH
+        self._bar = tqdm(total=self._total, disable=not shown, desc="validate", leave=False)
+        self._weight, self._done = 0, 0
 
-    def __enter__(self) -> Callable[[str], None]:
-        return self._step
+    def __enter__(self) -> _Steps:
+        return self
 
     def __exit__(self, *_: Any) -> None:
         self._bar.close()
 
-    def _step(self, name: str) -> None:
-        self._bar.update(int(self._begun))
-        self._done += int(self._begun)
-        self._begun = True
+    def __call__(self, name: str) -> None:
+        self._bar.update(self._weight)
+        self._done += self._weight
+        self._weight = _NULLS_WEIGH if name == _NULLS else 1
         tell(self._done / self._total, name)
         self._bar.set_description(name)
+
+    def hears(self, drawn: Callable[[Rerun], None] | None) -> Callable[[Rerun], None]:
+        """`drawn`, and whoever listens is told how many null markets there were."""
+
+        def told(found: Rerun) -> None:
+            if drawn is not None:
+                drawn(found)
+            tell((self._done + self._weight * found.share) / self._total, found.so_far)
+
+        return told

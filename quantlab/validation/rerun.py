@@ -108,6 +108,18 @@ class Rerun:
         """The greater of the p-values of the nulls: what the real market shows must be too much for each."""
         return max(null.p for null in self.nulls)
 
+    @property
+    def share(self) -> float:
+        """How much of all that may be drawn is drawn; a null that has answered early is done."""
+        drawn = [n.draws if n.as_good >= ENOUGH else len(n.scores) for n in self.nulls]
+        return sum(drawn) / sum(null.draws for null in self.nulls)
+
+    @property
+    def so_far(self) -> str:
+        """How far it is, in words: ``94 of 199 shuffled markets``."""
+        last = next((null for null in reversed(self.nulls) if len(null.scores)), self.nulls[0])
+        return f"{len(last.scores):,} of {last.draws:,} {_SAID[last.null]} markets"
+
     def __str__(self) -> str:
         return "; ".join(f"{null.said} (p = {null.p:.3f})" for null in self.nulls)
 

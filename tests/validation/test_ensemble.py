@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quantlab import strategies
@@ -43,6 +43,7 @@ def test_members_are_the_best_of_the_eligible_cells(surface: Surface) -> None:
     assert all(member.metrics["trades"] >= 5 for member in members)
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from([np.nan, 0.0, 1.0, 2.5]) | st.floats(-5, 5), st.integers(0, 60)),

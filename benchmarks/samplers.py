@@ -1,130 +1,111 @@
 """Does a sampler beat random search? Best value found, sampler by sampler, over seeds, with intervals.
 
-    python benchmarks/samplers.py --seeds 8
-    python benchmarks/samplers.py --samplers tpe gp --trials 120 --json
+    python benchmarks/samplers.py --seeds 100
+    python benchmarks/samplers.py --samplers tpe gp --trials 60 --json
 
-Branin (2 real parameters) and Hartmann-6 (6 real ones) are minimised; `surface` is the Sharpe ratio of
-`sma_cross` on the shipped BTC/USD hours (two whole-number parameters, a constraint). Halving is compared on
-the surface alone, where it has a history to share: at the same number of trials, most of which cost it a
-fraction. `gain` is the mean over seeds of the best of random search minus that of the sampler with the same
-seed, so that above zero is better; `low` and `high` are its 95 % interval by bootstrap over seeds. A sampler
-`beats` random search where `low` is above zero. Sources of the functions: Surjanovic and Bingham,
-sfu.ca/~ssurjano (branin.html, hart6.html).
+What is searched is described in `sampler_tasks.py`: two functions, two real surfaces, and two functions by
+which no setting was chosen. Of each sampler: `wins`, the share of seeds in which it finds a better cell
+than random search with the same seed (equally good: half); `regret_ratio`, its mean regret (what its best
+cell lacks to the best there is) over that of random search; `gain`, the difference of the two mean regrets.
+Intervals are 95 %, by bootstrap over seeds. A sampler `beats` random search where that of the gain, `low`
+to `high`, lies above zero.
+
+Halving is compared on the surfaces alone, where there is a history, with a random search of the same cost:
+the number of whole histories that its trials come to.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sampler_tasks import HELD_OUT, TASKS, Task
 
-import quantlab as ql
-from quantlab.backtest.sweep import sweep
 from quantlab.search.choose import SAMPLERS
-from quantlab.search.run import search
-from quantlab.space import Float, Space
-
-BRANIN = Space(Float("x", -5.0, 10.0, 0.0), Float("y", 0.0, 15.0, 0.0), owner="branin")
-HARTMANN = Space(*[Float(f"x{i}", 0.0, 1.0, 0.5) for i in range(6)], owner="hartmann6")
-_ALPHA = np.array([1.0, 1.2, 3.0, 3.2])
-_A = np.array(
-    [
-        [10, 3, 17, 3.5, 1.7, 8],
-        [0.05, 10, 17, 0.1, 8, 14],
-        [3, 3.5, 1.7, 10, 17, 8],
-        [17, 8, 0.05, 10, 0.1, 14],
-    ]
-)
-_P = 1e-4 * np.array(
-    [
-        [1312, 1696, 5569, 124, 8283, 5886],
-        [2329, 4135, 8307, 3736, 1004, 9991],
-        [2348, 1451, 3522, 2883, 3047, 6650],
-        [4047, 8828, 8732, 5743, 1091, 381],
-    ]
-)
 
 
-def branin(cells: dict[str, np.ndarray]) -> np.ndarray:
-    """Minimum 0.397887."""
-    x, y = cells["x"], cells["y"]
-    b, c, t = 5.1 / (4 * np.pi**2), 5 / np.pi, 1 / (8 * np.pi)
-    return (y - b * x**2 + c * x - 6) ** 2 + 10 * (1 - t) * np.cos(x) + 10
-
-
-def hartmann6(cells: dict[str, np.ndarray]) -> np.ndarray:
-    """Minimum -3.32237."""
-    x = np.stack([cells[f"x{i}"] for i in range(6)], axis=-1)
-    return -np.exp(-(_A * (x[:, None] - _P) ** 2).sum(axis=-1)) @ _ALPHA
-
-
-def best_of(name: str, space: Space, value: Callable[..., np.ndarray], seed: int, trials: int) -> float:
-    """The least value that a sampler finds."""
-    sampler, best, done = SAMPLERS[name](space, seed), np.inf, 0
-    batch = min(sampler.batch, 25)
+def best_of(name: str, task: Task, seed: int, trials: int) -> tuple[float, int]:
+    """The regret of the best cell that a sampler finds, and the whole histories that its trials come to."""
+    sampler, best, done, cost = SAMPLERS[name](task.space, seed), np.inf, 0, 0.0
+    worst = 0.0
     while done < trials:
-        cells: Any = sampler.ask(min(batch, trials - done))
-        values = value(cells.columns)
+        cells: Any = sampler.ask(min(sampler.batch, trials - done))
+        share = getattr(sampler, "history", 1.0)
+        values = task.value(cells.columns, share)
         sampler.tell(cells, -values)
-        best, done = min(best, float(values.min())), done + cells.size
-    return best
+        done, cost = done + cells.size, cost + share * cells.size
+        if share == 1.0 and not np.isnan(values).all():
+            best, worst = min(best, float(np.nanmin(values))), max(worst, float(np.nanmax(values)))
+    return (best if np.isfinite(best) else worst) - task.least, round(cost)
 
 
-def surface_best(name: str, seed: int, trials: int) -> float:
-    """The highest Sharpe ratio that a sampler finds, negated; it has 30 trades at least."""
-    market = ql.sample_candles()
-    how = {"trials": max(trials, 117), "batch": 25, "min_trades": 30, "seed": seed, "progress": False}
-    return -float(np.atleast_1d(search("sma_cross", market, sampler=name, **how).convergence)[-1])
-
-
-def compared(values: np.ndarray, chance: np.ndarray) -> dict[str, Any]:
-    """Gain over random search with its interval."""
-    gain = chance - values
-    drawn = np.random.default_rng(0).integers(len(gain), size=(10_000, len(gain)))
-    low, high = np.quantile(gain[drawn].mean(axis=1), [0.025, 0.975])
+def compared(regrets: np.ndarray, chance: np.ndarray) -> dict[str, Any]:
+    """Wins, regret ratio and gain over random search, with their intervals."""
+    drawn = np.random.default_rng(0).integers(len(chance), size=(10_000, len(chance)))
+    won = np.where(regrets == chance, 0.5, regrets < chance)
+    mine, theirs = regrets[drawn].mean(axis=1), chance[drawn].mean(axis=1)
+    wins = np.quantile(won[drawn].mean(axis=1), [0.025, 0.975])
+    ratio = np.quantile(mine / theirs, [0.025, 0.975])
+    gain = np.quantile(theirs - mine, [0.025, 0.975])
     return {
-        "median_best": float(np.median(values)),
-        "gain": float(gain.mean()),
-        "low": float(low),
-        "high": float(high),
-        "beats": bool(low > 0),
+        "median_regret": float(np.median(regrets)),
+        "wins": float(won.mean()),
+        "wins_interval": wins.tolist(),
+        "regret_ratio": float(regrets.mean() / chance.mean()),
+        "regret_ratio_interval": ratio.tolist(),
+        "gain": float(chance.mean() - regrets.mean()),
+        "low": float(gain[0]),
+        "high": float(gain[1]),
+        "beats": bool(gain[0] > 0),
     }
+
+
+def measured(task: Task, samplers: list[str], seeds: int, trials: int) -> dict[str, Any]:
+    """One task: random search, and each sampler beside it."""
+    chance: dict[int, np.ndarray] = {}
+
+    def by_chance(cells: int) -> np.ndarray:
+        if cells not in chance:
+            chance[cells] = np.array([best_of("random", task, seed, cells)[0] for seed in range(seeds)])
+        return chance[cells]
+
+    found: dict[str, Any] = {"random": {"median_regret": float(np.median(by_chance(trials)))}}
+    for name in samplers:
+        if name == "random" or (name == "halving" and not task.history):
+            continue
+        regrets, costs = np.array([best_of(name, task, seed, trials) for seed in range(seeds)]).T
+        found[name] = compared(regrets, by_chance(int(costs[0])))
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--samplers", nargs="*", default=list(SAMPLERS), choices=list(SAMPLERS))
+    parser.add_argument("--tasks", nargs="*", default=list(TASKS), choices=list(TASKS))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    seeds, trials = range(options.seeds), options.trials
-    tasks: dict[str, Callable[[str, int], float]] = {
-        "branin": lambda name, seed: best_of(name, BRANIN, branin, seed, trials),
-        "hartmann6": lambda name, seed: best_of(name, HARTMANN, hartmann6, seed, trials),
-        "surface": lambda name, seed: surface_best(name, seed, trials),
-    }
-    sweep("sma_cross", ql.sample_candles()[:1_000], progress=False)
-    found: dict[str, Any] = {"seeds": options.seeds, "trials": trials}
-    for task, one in tasks.items():
-        chance = np.array([one("random", seed) for seed in seeds])
-        found[task] = {"random": {"median_best": float(np.median(chance))}}
-        for name in options.samplers:
-            if name == "random" or (name == "halving" and task != "surface"):
-                continue
-            found[task][name] = compared(np.array([one(name, seed) for seed in seeds]), chance)
+    found: dict[str, Any] = {"seeds": options.seeds, "trials": options.trials, "held_out": list(HELD_OUT)}
+    for name in options.tasks:
+        found[name] = measured(TASKS[name](), options.samplers, options.seeds, options.trials)
     if options.json:
         print(json.dumps(found))
         return
-    print(f"{options.seeds} seeds, {trials} trials each; gain over random search, 95 % interval")
-    for task in tasks:
+    print(f"{options.seeds} seeds, {options.trials} trials each, beside random search, 95 % intervals")
+    for task in options.tasks:
         for name, row in found[task].items():
-            gain = f"{row['gain']:+.4f} [{row['low']:+.4f}, {row['high']:+.4f}]" if "gain" in row else ""
-            verdict = "beats" if row.get("beats") else ""
-            print(f"{task:10s} {name:10s} {row['median_best']:10.4f}  {gain} {verdict}")
+            if name == "random":
+                print(f"{task:16s}{name:10s} median regret {row['median_regret']:.4f}")
+                continue
+            wins, ratio = row["wins_interval"], row["regret_ratio_interval"]
+            print(
+                f"{task:16s}{name:10s} wins {row['wins']:.0%} [{wins[0]:.0%}, {wins[1]:.0%}]"
+                f"  regret ratio {row['regret_ratio']:.2f} [{ratio[0]:.2f}, {ratio[1]:.2f}]"
+                f"  {'beats' if row['beats'] else ''}"
+            )
 
 
 if __name__ == "__main__":

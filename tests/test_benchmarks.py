@@ -167,11 +167,14 @@ def test_what_a_search_adds_to_its_sweeps_is_measured() -> None:
 
 
 def test_samplers_are_compared_with_random_search() -> None:
-    found = figures("samplers.py", "--seeds", "2", "--trials", "40", "--samplers", "tpe")
-    assert found.keys() == {"seeds", "trials", "branin", "hartmann6", "surface"}
-    assert found["branin"]["random"]["median_best"] > 0.397887
-    assert found["hartmann6"]["random"]["median_best"] > -3.32237
-    for task in ("branin", "hartmann6", "surface"):
+    tasks = ("branin", "hartmann6", "surface", "sparse", "rosenbrock", "ackley")
+    found = figures("samplers.py", "--seeds", "3", "--trials", "118", "--samplers", "tpe", "halving")
+    assert found.keys() == {"seeds", "trials", "held_out", *tasks}
+    for task in tasks:
         row = found[task]["tpe"]
+        assert found[task]["random"]["median_regret"] > 0
         assert row["low"] <= row["gain"] <= row["high"]
+        assert row["wins"] in {i / 6 for i in range(7)}
+        assert row["regret_ratio_interval"][0] <= row["regret_ratio"] <= row["regret_ratio_interval"][1]
         assert row["beats"] == (row["low"] > 0)
+        assert ("halving" in found[task]) == (task in {"surface", "sparse"})

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from quantlab.backtest.metrics import definition
+from quantlab.backtest.surface import Cell, Surface
 from quantlab.lab.ledger import counted_search
 from quantlab.lab.sweeps import write
 from quantlab.market.candles import Candles
@@ -21,6 +24,8 @@ from quantlab.signals import Strategy
 from quantlab.space import Space
 from quantlab.store.arrow import pack, unpack
 from quantlab.store.store import Store
+from quantlab.validation.gate import candidate
+from quantlab.validation.thresholds import Gate
 
 
 def stored_search(
@@ -35,6 +40,8 @@ def stored_search(
     **options: Any,
 ) -> tuple[Study, str]:
     """A search that is counted, whose batches are kept as they are finished, and whose surface at the end.
+
+    Ended, it leaves a row for each of its markets in ``strategy_training_results``.
 
     Parameters
     ----------
@@ -57,9 +64,47 @@ def stored_search(
         study = search(strategy, candles, sampler=sampler, trials=trials, journal=journal, **options)
     for surface in study.surfaces:
         write(store, surface)
+    if not study.interrupted:
+        gate = choosing(dict(zip(study.aim.metrics, study.aim.directions, strict=True)), study.min_trades)
+        for surface in study.surfaces:
+            store.jobs.put_result(result_row(surface, candidate(surface, gate)))
     if name is None and not study.interrupted:
         journal.forget()
     return study, key
+
+
+def choosing(objective: Any, min_trades: int) -> Gate:
+    """By what a cell is chosen from a search: the first metric searched for that has a better side.
+
+    Parameters
+    ----------
+    objective : None, str, sequence of str, or mapping of str to str
+    min_trades : int
+    """
+    names = (
+        ["sharpe"] if objective is None else [objective] if isinstance(objective, str) else list(objective)
+    )
+    metric = next((name for name in names if definition(name).better), "sharpe")
+    return Gate(metric=metric, min_trades=max(min_trades, 1))
+
+
+def figures(cell: Cell) -> dict[str, Any]:
+    """Parameters and metrics of a cell as plain values, None where undefined."""
+    metrics = {name: value if math.isfinite(value) else None for name, value in cell.metrics.items()}
+    return {"params": dict(cell.params), "metrics": metrics}
+
+
+def result_row(surface: Surface, chosen: Cell) -> dict[str, Any]:
+    """What ``strategy_training_results`` keeps of a surface and the cell chosen from it."""
+    of, shown = surface.identity, figures(chosen)
+    where = {"exchange": of.exchange, "symbol": of.symbol, "timeframe": of.timeframe}
+    return {
+        "where": where | {"strategy_name": surface.strategy.name},
+        "parameters": shown["params"],
+        "metrics": shown["metrics"],
+        "key": surface.key,
+        "cells": surface.size,
+    }
 
 
 class StoredJournal:

@@ -7,7 +7,6 @@ by another as soon as the lease runs out, and goes on from the finished parts an
 from __future__ import annotations
 
 import _thread
-import math
 import os
 import secrets
 import socket
@@ -20,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quantlab.backtest.surface import Cell, Surface
+from quantlab.backtest.surface import Surface
 from quantlab.backtest.task import make_tasks
 from quantlab.errors import JobError, LeaseLostError, StoreUnavailableError, interrupted
+from quantlab.lab.searches import choosing, figures, result_row
 from quantlab.lab.spec import Spec, read_spec
 from quantlab.lab.sweeps import stored_sweep
 from quantlab.progress import heard
@@ -30,7 +30,6 @@ from quantlab.store.jobs import JobRow
 from quantlab.store.parts import Parts
 from quantlab.store.store import Store
 from quantlab.validation.gate import candidate, verdict_key
-from quantlab.validation.thresholds import Gate
 
 if TYPE_CHECKING:
     from quantlab.lab.lab import Lab
@@ -299,18 +298,11 @@ def perform(lab: Lab, job: JobRow, tell: Tell) -> dict[str, Any]:
         verdict["key"] = verdict_key(surface, spec.gate)
         config = lab.configuration_id(judged)
     tell(1.0, "storing")
-    gate = spec.gate or Gate(
-        metric=_metric(spec.options.get("objective")), min_trades=spec.options.get("min_trades", 30) or 1
-    )
+    gate = spec.gate or choosing(spec.options.get("objective"), spec.options.get("min_trades", 30))
     chosen = candidate(surface, gate)
     result = {"surface_key": surface.key, "cells": surface.size, "found": found, "verdict": verdict}
-    result |= {"metric": gate.metric, "chosen": _figures(chosen)}
-    where = {"exchange": spec.candles.exchange, "symbol": spec.candles.symbol}
-    where |= {"strategy_name": spec.strategy.name, "timeframe": spec.candles.timeframe}
-    shown = _figures(chosen)
-    row = {"where": where, "parameters": shown["params"], "metrics": shown["metrics"]}
-    row |= {"key": surface.key, "cells": surface.size}
-    return {"result": result, "row": row, "config": config}
+    result |= {"metric": gate.metric, "chosen": figures(chosen)}
+    return {"result": result, "row": result_row(surface, chosen), "config": config}
 
 
 def _sweep(lab: Lab, spec: Spec, done: Callable[[float], None]) -> tuple[Surface, bool]:
@@ -342,18 +334,6 @@ def _search(lab: Lab, spec: Spec, before: float, done: Callable[[float], None]) 
     if study.interrupted:
         raise KeyboardInterrupt
     return study
-
-
-def _metric(objective: Any) -> str:
-    """The one metric that a choice is made by; of several the first."""
-    if objective is None:
-        return "sharpe"
-    return str(objective if isinstance(objective, str) else next(iter(objective)))
-
-
-def _figures(cell: Cell) -> dict[str, Any]:
-    metrics = {name: value if math.isfinite(value) else None for name, value in cell.metrics.items()}
-    return {"params": dict(cell.params), "metrics": metrics}
 
 
 def _named(job: JobRow) -> str:

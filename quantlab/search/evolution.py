@@ -5,6 +5,9 @@ crossover or by mutation of one parent, a few immigrants. A child that was evalu
 constraint is varied again, and drawn anew if that does not help, so that no evaluation is wasted. The best
 of an island stay among its parents, and every ten generations the two best of each join the next island.
 
+Generations grow with the search, from `_FIRST` cells on to `_MOST`: a tenth of all cells so far. A small
+budget then has enough generations to learn in, and a large one enough cells in each to stay diverse.
+
 Source: E. Cantu-Paz, "A survey of parallel genetic algorithms" (1998), for islands; L. Eshelman, J. Schaffer,
 "Real-coded genetic algorithms and interval-schemata", FOGA 2 (1993), for blends.
 """
@@ -23,6 +26,7 @@ from quantlab.space import Choice, Points, Space
 OPERATORS = ("drawn", "blend", "uniform", "mutation")
 _SHARE_DRAWN, _SHARE_BLEND, _SHARE_UNIFORM = 0.02, 0.42, 0.82  # cumulated; the rest mutates one parent
 _ELITE, _TOURNAMENT, _MIGRANTS, _EVERY, _TRIES = 0.05, 4, 2, 10, 4
+_FIRST, _MOST, _SHARE = 24, 250, 0.1
 
 
 class EvolutionSampler:
@@ -34,22 +38,24 @@ class EvolutionSampler:
     ----------
     space : Space
     seed : int
-    population : int
-        Cells of a generation, all islands together; also the size of a batch.
+    population : int, optional
+        Cells of a generation, all islands together; by default it grows.
     islands : int
     """
 
     name = "evolution"
     several = True
 
-    def __init__(self, space: Space, seed: int, population: int = 100, islands: int = 4) -> None:
-        if not 1 <= islands <= population // 2:
+    def __init__(self, space: Space, seed: int, population: int | None = None, islands: int = 3) -> None:
+        first = _FIRST if population is None else population
+        if not 1 <= islands <= first // 2:
             raise InputError(
-                f"an island needs two cells at least, got {islands} islands for {population} cells: ask for "
+                f"an island needs two cells at least, got {islands} islands for {first} cells: ask for "
                 "fewer islands or a larger population."
             )
         self._space, self._rng = space, np.random.default_rng(seed)
-        self.batch = self.startup = population
+        self._population, self.startup = population, first
+        self.batch = population or _MOST
         self._seen, self._islands = Seen(), islands
         self._draws = Draws(space, self._seen, lambda: self._rng.random((1024, len(space))))
         self._counts = counts(space)
@@ -92,7 +98,8 @@ class EvolutionSampler:
         if len(self._codes):
             self._survive()
         self._generation += 1
-        size = self.batch
+        first = sum(len(g["id"]) for g in self._lineage)
+        size = self._population or int(min(max(_SHARE * first, _FIRST), _MOST))
         island = np.arange(size) % self._islands
         a, b, operator = np.full(size, -1), np.full(size, -1), np.zeros(size, np.int64)
         unit = np.empty((0, len(self._space)))
@@ -105,7 +112,6 @@ class EvolutionSampler:
         redrawn = ~made
         a[redrawn], b[redrawn], operator[redrawn] = -1, -1, 0
         kept = np.flatnonzero(~np.isnan(codes).any(axis=1))
-        first = sum(len(g["id"]) for g in self._lineage)
         self._lineage.append(
             {
                 "id": first + np.arange(len(kept)),
@@ -125,7 +131,7 @@ class EvolutionSampler:
         elite = np.zeros(len(old.ids), bool)
         for island in range(self._islands):
             members = np.flatnonzero(old.island == island)
-            most = max(1, round(_ELITE * self.batch / self._islands))
+            most = max(1, round(_ELITE * len(self._codes) / self._islands))
             elite[members[np.argsort(order[members], kind="stable")[:most]]] = True
         new = _Pool(to_unit(self._space, self._codes), values, last["id"], last["island"])
         self._parents = old.take(elite).joined(new) if len(old.ids) else new

@@ -2,8 +2,10 @@
 
 A bracket draws `_FIRST` cells and evaluates them on the first ninth of the history, the best third of these
 on the first third, and the best third of those on all of it; then comes the next bracket. Histories start
-at the first bar, so a longer one contains the shorter. Every evaluation counts as a trial, on whatever
-history it was made.
+at the first bar, so a longer one contains the shorter. Where those cells that have a value on the first
+ninth do not fill the next rung, that history is too short to tell them apart (a rule that trades seldom has
+no figures there), and later brackets begin with `_FIRST` / 3 cells on the next. Every evaluation counts as
+a trial, on whatever history it was made.
 
 Source: K. Jamieson, A. Talwalkar, "Non-stochastic best arm identification and hyperparameter optimization",
 AISTATS (2016).
@@ -41,7 +43,7 @@ class HalvingSampler:
         rng = np.random.default_rng(seed)
         self._space = space
         self._draws = Draws(space, Seen(), lambda: rng.random((1024, len(space))))
-        self._rung = len(_SHARES) - 1
+        self._rung, self._first = len(_SHARES) - 1, 0
         self._waiting = np.empty((0, len(space)))
         self._told: list[tuple[np.ndarray, float]] = []
         self.history = 1.0
@@ -61,8 +63,12 @@ class HalvingSampler:
 
     def _next_rung(self) -> None:
         if self._rung == len(_SHARES) - 1:
-            self._rung, self._waiting = 0, self._draws.take(_FIRST)
+            self._rung = self._first
+            self._waiting = self._draws.take(_FIRST // _ETA**self._first)
         else:
+            defined = np.count_nonzero(~np.isnan([value for _, value in self._told]))
+            if self._rung == self._first < len(_SHARES) - 2 and defined < len(self._told) // _ETA:
+                self._first += 1
             order = np.argsort([-value for _, value in self._told], kind="stable")  # NaN comes last
             best = order[: max(1, len(order) // _ETA)]
             self._rung, self._waiting = self._rung + 1, np.array([self._told[i][0] for i in best])

@@ -31,6 +31,7 @@ from quantlab.signals import REGISTRY, Strategy
 from quantlab.space import Grid
 
 if TYPE_CHECKING:
+    import optuna
     import pandas as pd
     import plotly.graph_objects as go
 
@@ -315,6 +316,29 @@ class Study:
         from quantlab.figures.search import importances
 
         return importances(self.importance(metric), title=self._title("importance"))
+
+    def to_optuna(self, storage: Any = None, name: str | None = None) -> optuna.Study:
+        """This search as a study of Optuna, for ``optuna.visualization`` and its dashboard.
+
+        Metrics are the user attributes of a trial. A trial without an objective has failed there, one on a
+        share of the history was pruned; of several markets the aggregate is shown.
+
+        Parameters
+        ----------
+        storage : str or optuna.storages.BaseStorage, optional
+            Where to keep it, such as ``"sqlite:///searches.db"``, which ``optuna-dashboard`` opens; in
+            memory by default.
+        name : str, optional
+            By default strategy, sampler and the beginning of `key`.
+
+        Raises
+        ------
+        InputError
+            The storage holds a study of that name, or cannot be opened.
+        """
+        from quantlab.search.export import exported
+
+        return exported(self, storage, name)
 
     def again(self, candles: Any, *, seed: int | None = None, progress: bool = False) -> Study:
         """The same search from its start, with its full budget, on other candles or with another seed."""

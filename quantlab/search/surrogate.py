@@ -2,13 +2,17 @@
 
 Once per batch a model is fitted to the best and the most recent cells. Each cell of the batch is the new
 candidate with the highest mean + kappa * standard deviation, kappa drawn anew for each from an exponential
-distribution: some cells exploit, some explore, and the model is fitted once, not once per cell. Candidates
-are uniform draws and small steps away from the best cells, so constraints cost nothing.
+distribution: some cells exploit, some explore, and the model is fitted once, not once per cell. Beside a
+forest, which knows little of how unsure it is, one in five is drawn blindly, so that it does not stay in a
+wrong valley. Candidates are uniform draws and steps of many lengths away from the best cells, so
+constraints cost nothing.
 
 scikit-optimize's gradient-boosted model and its `dummy_minimize` fail with scikit-learn 1.9 and are left out.
 
-Source: F. Hutter, H. Hoos, K. Leyton-Brown, "Parallel algorithm configuration", LION 6 (2012), for random
-kappas; J. Snoek, H. Larochelle, R. Adams, "Practical Bayesian optimization", NeurIPS 25 (2012).
+Source: F. Hutter, H. Hoos, K. Leyton-Brown, "Sequential model-based optimization for general algorithm
+configuration", LION 5 (2011), for steps around the best and for blind draws; the same, "Parallel algorithm
+configuration", LION 6 (2012), for random kappas; J. Snoek, H. Larochelle, R. Adams, "Practical Bayesian
+optimization", NeurIPS 25 (2012).
 """
 
 from __future__ import annotations
@@ -25,8 +29,8 @@ from quantlab.space import Choice, Space
 
 _BEST, _RECENT = 40, 160
 _UNIFORM, _AROUND, _STEPS = 2_000, 10, 60
-_STEP = 0.05
-"""Standard deviation of a step away from a good cell, a fraction of each range."""
+_FAR = -2.5, -0.5
+"""Powers of ten between which the length of a step away from a good cell lies, a fraction of each range."""
 
 
 class Surrogate(Learner):
@@ -41,6 +45,8 @@ class Surrogate(Learner):
     """
 
     kind = ""
+    blind = 0.0
+    """Share of a batch that is drawn at random, whatever the model says."""
     batch = 10
     startup = 10
 
@@ -49,7 +55,7 @@ class Surrogate(Learner):
         super().__init__(space, seed)
 
     def _learned(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        candidates = self._candidates(rng)
+        candidates = rng.permutation(self._candidates(rng))  # of equal scores none is preferred
         if not len(candidates):
             return candidates
         with warnings.catch_warnings():
@@ -59,8 +65,9 @@ class Surrogate(Learner):
             warnings.filterwarnings("ignore", quiet)
             mean, deviation = self._fitted(rng).predict(self._features(candidates), return_std=True)
         taken = np.zeros(len(candidates), bool)
-        for kappa in rng.exponential(size=min(n, len(candidates))):
-            score = np.where(taken, -np.inf, mean + kappa * deviation)
+        kappas = rng.exponential(size=min(n, len(candidates)))
+        for kappa, blind in zip(kappas, rng.random(len(kappas)) < self.blind, strict=True):
+            score = np.where(taken, -np.inf, 0.0 if blind else mean + kappa * deviation)
             taken[int(np.argmax(score))] = True
         found = candidates[taken]
         return found[self._seen.add(found)]
@@ -80,7 +87,8 @@ class Surrogate(Learner):
         best = to_unit(self._space, self._codes[self._remembered(_AROUND, 0)])
         near = np.repeat(best, _STEPS, axis=0)
         moved = rng.random(near.shape) < max(0.3, 1.0 / width)
-        near = np.where(moved, near + _STEP * rng.standard_normal(near.shape), near)
+        far = 10.0 ** rng.uniform(*_FAR, (len(near), 1))
+        near = np.where(moved, near + far * rng.standard_normal(near.shape), near)
         codes = from_unit(self._space, np.concatenate([rng.random((_UNIFORM, width)), near % 1.0]))
         codes = np.unique(codes[allowed(self._space, codes)], axis=0)
         return codes[~self._seen.has(codes)]
@@ -106,13 +114,13 @@ class GPSampler(Surrogate):
 class ForestSampler(Surrogate):
     """A random forest: for choices and steps."""
 
-    name, kind = "rf", "RF"
+    name, kind, blind = "rf", "RF", 0.2
 
 
 class ExtraTreesSampler(Surrogate):
     """Extremely randomised trees: smoother than a random forest."""
 
-    name, kind = "et", "ET"
+    name, kind, blind = "et", "ET", 0.2
 
 
 def _skopt(name: str) -> Any:

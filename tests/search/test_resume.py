@@ -246,3 +246,26 @@ def test_ctrl_c_is_noticed_soon(candles):
         word, at, ended = rest.splitlines()[-1].split()
         assert (word, ended) == ("ended", "interrupted")
         assert float(at) - sent < 2.0  # 0.2 s on a quiet machine
+
+
+def test_a_search_leaves_a_row_of_what_it_came_to(lab):
+    candles = sample_candles()[5000:6300]
+    markets = [candles, candles[:1_000]]
+    how = {"trials": 40, "batch": 10, "seed": 3, "min_trades": 2, "progress": False, "sampler": "random"}
+    query = "select parameters, performance_metrics, cells from strategy_training_results where surface_key = %s"
+
+    def rows(surface) -> list:
+        with lab.store._connections.transaction() as connection:
+            return connection.execute(query, [surface.key]).fetchall()
+
+    aim = {"turnover": "lower", "sharpe": "higher"}
+    part = lab.search("sma_cross", markets, objective=aim, on_batch=stop_after(2), **how)
+    assert part.interrupted
+    assert [rows(surface) for surface in part.surfaces] == [[], []]
+    study = lab.search("sma_cross", markets, objective=aim, **how)
+    lab.search("sma_cross", markets, objective=aim, **how)
+    for surface in study.surfaces:
+        ((params, metrics, cells),) = rows(surface)
+        chosen = surface.plateau("sharpe", min_trades=2).cell
+        assert (params, cells) == (chosen.params, 40)
+        assert metrics["sharpe"] == chosen.metrics["sharpe"]

@@ -252,7 +252,9 @@ def test_a_search_leaves_a_row_of_what_it_came_to(lab):
     candles = sample_candles()[5000:6300]
     markets = [candles, candles[:1_000]]
     how = {"trials": 40, "batch": 10, "seed": 3, "min_trades": 2, "progress": False, "sampler": "random"}
-    query = "select parameters, performance_metrics, cells from strategy_training_results where surface_key = %s"
+    query = (
+        "select parameters, performance_metrics, cells from strategy_training_results where surface_key = %s"
+    )
 
     def rows(surface) -> list:
         with lab.store._connections.transaction() as connection:

@@ -28,7 +28,8 @@ def exported(study: Study, storage: Any = None, name: str | None = None) -> optu
     from sqlalchemy.exc import SQLAlchemyError
 
     name = name or f"{study.strategy.name} {study.sampler} {study.key[:12]}"
-    ways = ["maximize" if way == "higher" else "minimize" for way in study.aim.directions]
+    up, down = optuna.study.StudyDirection.MAXIMIZE, optuna.study.StudyDirection.MINIMIZE
+    ways = [up if way == "higher" else down for way in study.aim.directions]
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:

@@ -1,13 +1,15 @@
 """What a search costs beside its sweeps: cells per second through each sampler, and the share of overhead.
 
     python benchmarks/search.py --json
-    python benchmarks/search.py --markets 36
 
 `overhead` is the CPU time of a search outside its sweep calls over that inside them, in the same run: what
 sampler, checks and scores add, a fraction. `grid_overhead` compares a grid of `--cells` cells, searched, with
 one sweep of that grid. Figures are of CPU seconds, all threads; wall seconds stand beside them. `--learners`
 is the number of cells for samplers that fit a model. `evolution_cpu_seconds` is 100 generations of 1,000
-cells without any evaluation. `--markets` sweeps the reference grid of liquidity_sweep on so many markets.
+cells without any evaluation.
+
+    python benchmarks/search.py --interrupts 20     # Ctrl-C at random moments: seconds until the search ends
+    python benchmarks/search.py --markets 36        # a campaign: jobs, workers, its estimate, its wall time
 """
 
 from __future__ import annotations
@@ -85,6 +87,26 @@ def grid_cost(market: Candles, cells: int, repeats: int) -> dict[str, float]:
         "cpu_seconds": searched,
         "overhead": searched / bare - 1,
     }
+
+
+def interrupt_cost(name: str, market: Candles, repeats: int) -> dict[str, float]:
+    """Seconds from Ctrl-C to the end of a search, at random moments of its first two seconds."""
+    rng, took = np.random.default_rng(0), []
+    for wait in [0.5, *rng.uniform(0.1, 2.0, repeats)]:  # the first imports and compiles
+        sent = [0.0]
+
+        def interrupt(sent: list[float] = sent) -> None:
+            sent[0] = time.perf_counter()
+            signal.raise_signal(signal.SIGINT)
+
+        timer = threading.Timer(wait, interrupt)
+        with contextlib.suppress(KeyboardInterrupt):  # before the first batch
+            timer.start()
+            search("sma_cross", market, sampler=name, trials=10**6, min_trades=5, progress=False)
+        took.append(time.perf_counter() - sent[0])
+        timer.join()
+    p50, p95, most = np.quantile(took[1:], [0.5, 0.95, 1.0])
+    return {"repeats": repeats, "p50": p50, "p95": p95, "max": most}
 
 
 def evolution_cost() -> float:

@@ -211,20 +211,19 @@ def test_a_killed_search_keeps_what_was_finished(candles, tmp_path, evaluated):
     command = [sys.executable, "-c", KILLED]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as killed:
         assert killed.stdout is not None
-        for _ in range(6):
-            assert killed.stdout.readline() == b"50\n"
+        told = sum(int(killed.stdout.readline()) for _ in range(6))
         killed.kill()
     how = {"sampler": "evolution", "trials": 600, "batch": 50, "seed": 3, "min_trades": 3, "progress": False}
     with Lab(Settings(home=tmp_path / "home")) as lab:
-        assert 300 <= lab.store.trials_ever(candles.family) < 600
+        assert 0 < told <= lab.store.trials_ever(candles.family) < 600
         done = lab.search("sma_cross", candles, **how)
         assert lab.store.trials_ever(candles.family) == 600
-    assert 0 < sum(evaluated) <= 300
+    assert 0 < sum(evaluated) <= 600 - told
     assert done.surface.counted
     same(done, search("sma_cross", candles, **how))
 
 
-def test_ctrl_c_is_noticed_soon(candles):
+def test_ctrl_c_ends_the_search_in_the_batch_under_way(candles):
     code = (
         "import sys, time\n"
         "from quantlab.market.sample import sample_candles\n"
@@ -232,7 +231,7 @@ def test_ctrl_c_is_noticed_soon(candles):
         "study = search('sma_cross', sample_candles()[5000:6500], sampler=sys.argv[1], trials=10**6,\n"
         "               progress=False, min_trades=3,\n"
         "               on_batch=lambda frame: print(time.monotonic(), flush=True))\n"
-        "print('ended', time.monotonic(), study.ended, flush=True)\n"
+        "print('ended', study.ended, flush=True)\n"
     )
     for sampler in ("tpe", "gp"):
         running = subprocess.Popen([sys.executable, "-c", code, sampler], stdout=subprocess.PIPE, text=True)
@@ -243,9 +242,9 @@ def test_ctrl_c_is_noticed_soon(candles):
         sent = time.monotonic()
         running.send_signal(signal.SIGINT)
         rest, _ = running.communicate(timeout=60)
-        word, at, ended = rest.splitlines()[-1].split()
-        assert (word, ended) == ("ended", "interrupted")
-        assert float(at) - sent < 2.0  # 0.2 s on a quiet machine
+        *batches, last = rest.splitlines()
+        assert last == "ended interrupted"
+        assert sum(float(at) > sent for at in batches) <= 1  # seconds are measured by benchmarks/search.py
 
 
 def test_a_search_leaves_a_row_of_what_it_came_to(lab):

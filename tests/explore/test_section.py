@@ -70,7 +70,7 @@ def test_a_close_up_marks_both_fills_of_a_trade_closed_in_two_parts():
 def test_the_plane_is_the_surface_and_frames_the_chosen_cell(cross):
     verdict, surface, _, _ = cross
     (plane,) = section(*cross).planes  # two parameters: one plane holds everything
-    expected = np.where(surface["trades"] >= 30, surface["sharpe"], np.nan)
+    expected = np.where(surface["trades"] >= 30, surface["timing_t"], np.nan)
     x, y = plane.x_label.split()[0], plane.y_label.split()[0]
     np.testing.assert_array_equal(plane.z, expected.T if (x, y) == ("fast", "slow") else expected)
     assert (verdict.cell.params[x], verdict.cell.params[y], "chosen") in plane.marks
@@ -79,7 +79,7 @@ def test_the_plane_is_the_surface_and_frames_the_chosen_cell(cross):
 def test_profiles_run_through_the_chosen_cell(cross):
     verdict, surface, _, _ = cross
     for name, values, scores, chosen, _ in section(*cross).cell.profiles:
-        assert scores[values.index(chosen)] == surface["sharpe"][verdict.cell.index]
+        assert scores[values.index(chosen)] == surface["timing_t"][verdict.cell.index]
         assert chosen == verdict.cell.params[name]
 
 
@@ -92,7 +92,7 @@ def test_a_third_parameter_adds_the_plane_through_the_cell():
     column = through.x.index(verdict.cell.params["stop_atr"])
     row = through.y.index(verdict.cell.params["reward_risk"])
     if surface["trades"][verdict.cell.index] >= 5:
-        assert through.z[row, column] == surface["sharpe"][verdict.cell.index]
+        assert through.z[row, column] == surface["timing_t"][verdict.cell.index]
 
 
 def test_a_search_without_enough_trades_is_still_shown():

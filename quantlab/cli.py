@@ -138,14 +138,14 @@ def sweep(question: Question, cluster: Cluster = None, as_json: AsJson = False) 
     {params, metrics}, plateau {params, metrics, score, mean, half_width, neighbours}.
     """
     with swept(question, cluster) as (_, surface):
-        best = surface.best(question.metric, question.min_trades)
-        plateau = surface.plateau(question.metric, question.min_trades)
+        best = surface.best(question.objective, question.min_trades)
+        plateau = surface.plateau(question.objective, question.min_trades)
     document = {
         **_origin(surface),
         "key": surface.key,
         "cells": surface.size,
         "axes": {name: values.tolist() for name, values in surface.axes.items()},
-        "metric": question.metric,
+        "metric": question.objective,
         "min_trades": question.min_trades,
         **_found(best, plateau),
     }
@@ -161,7 +161,7 @@ def search(question: SearchQuestion, as_json: AsJson = False) -> None:
     """
     with studied(question) as (_, study):
         best = study.best()
-        plateau = study.surface.plateau(question.metric, question.min_trades)
+        plateau = study.surface.plateau(question.objective, question.min_trades)
     names = ("key", "sampler", "seed", "budget", "ended", "min_trades")
     document = _origin(study.surface) | {name: getattr(study, name) for name in names}
     document |= {"surface_key": study.surface.key, "trials": study.n_trials, "metric": study.objective}

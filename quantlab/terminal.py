@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from quantlab.market.candles import Candles
     from quantlab.search.study import Study
     from quantlab.signals import Strategy
+    from quantlab.validation.thresholds import Gate
     from quantlab.validation.verdict import Verdict
 
 _INTERRUPTED = (
@@ -80,18 +81,32 @@ class Question:
     slippage_bps: Annotated[float, typer.Option(help="Basis points.")] = Costs.slippage_bps
     funding_8h: Annotated[float, typer.Option(help="Rate per 8 hours, a fraction.")] = Costs.funding_8h
     delay_bars: Annotated[int, typer.Option(help="Bars by which decisions are known later.")] = 0
-    metric: Annotated[str, typer.Option(help="What the choice is made by.")] = "sharpe"
+    metric: Annotated[
+        str | None, typer.Option(help="What the choice is made by: sharpe, of the gate timing_t.")
+    ] = None
     min_trades: Annotated[int, typer.Option(help="Least closed trades of a cell.")] = 30
     spend_hold_out: Annotated[
         bool, typer.Option("--spend-hold-out", help="Read its bars too: recorded, and it answers no more.")
     ] = False
+
+    @property
+    def objective(self) -> str:
+        """What a sweep is shown by and a search looks for."""
+        return self.metric or "sharpe"
+
+    @property
+    def gate(self) -> Gate:
+        """The gate that is asked."""
+        from quantlab.validation.thresholds import Gate
+
+        return Gate(metric=self.metric or Gate.metric, min_trades=self.min_trades)
 
     def checked(self) -> tuple[Strategy, dict[str, Any], Execution]:
         """The strategy, the values of `--set` and the rules; whatever has a typo is named here."""
         from quantlab import strategies
         from quantlab.backtest.metrics import definition
 
-        definition(self.metric)
+        definition(self.objective)
         costs = Costs(self.taker, self.maker, self.slippage_bps, self.funding_8h)
         named: dict[str, Any] = {name: getattr(self, name) for name in ("direction", "assumption", "fill")}
         execution = Execution(costs, delay_bars=self.delay_bars, **named)
@@ -153,7 +168,7 @@ def studied(question: SearchQuestion) -> Iterator[tuple[Lab, Study]]:
     """Search as is asked; the lab is open meanwhile."""
     strategy, bounds, execution = question.checked()
     options = {name: getattr(question, name) for name in ("sampler", "trials", "seed", "min_trades")}
-    options |= {"objective": question.metric, "bounds": bounds, "execution": execution}
+    options |= {"objective": question.objective, "bounds": bounds, "execution": execution}
     with open_lab() as lab:
         yield lab, lab.search(strategy, question.candles(lab), progress=progress(), **options)
 
@@ -161,13 +176,10 @@ def studied(question: SearchQuestion) -> Iterator[tuple[Lab, Study]]:
 @contextlib.contextmanager
 def judged(question: AnyQuestion) -> Iterator[tuple[Lab, Verdict]]:
     """Ask the gate about a sweep or a search; the lab is open meanwhile."""
-    from quantlab.validation.thresholds import Gate
-
-    gate = Gate(metric=question.metric, min_trades=question.min_trades)
     with swept(question) if question.sampler is None else studied(question) as (lab, searched):
         if getattr(searched, "interrupted", False):
             raise KeyboardInterrupt
-        yield lab, lab.validate(searched, gate=gate, progress=progress())
+        yield lab, lab.validate(searched, gate=question.gate, progress=progress())
 
 
 @contextlib.contextmanager

@@ -42,16 +42,13 @@ def submit(
     JSON: id, status, progress, current_stage, worker, attempt, error_message, result, strategy_id, exchange,
     pair, timeframe, optimization_method, seed, submitted_at, started_at, completed_at, heartbeat.
     """
-    from quantlab.validation.thresholds import Gate
-
     strategy, values, execution = question.checked()
-    gate = Gate(metric=question.metric, min_trades=question.min_trades) if validate else False
-    how: dict[str, Any] = {"execution": execution, "validate": gate}
+    how: dict[str, Any] = {"execution": execution, "validate": question.gate if validate else False}
     if question.sampler is None:
         how["grid"] = strategy.space.grid(**values) if values else strategy.grid()
     else:
         how |= {name: getattr(question, name) for name in ("sampler", "trials", "seed", "min_trades")}
-        how |= {"objective": question.metric, "bounds": values}
+        how |= {"objective": question.objective, "bounds": values}
     with open_lab() as lab:
         job = lab.submit(strategy, question.candles(lab), **how)
         answer(_described(job), f"{job!r}\n{job.id}", as_json)

@@ -143,7 +143,7 @@ class StoredJournal:
         check_same(json.loads(kept[0]), about, "give it another name, or pass restart=True to begin anew")
         batches: list[Batch] = []
         while len(batches) + 1 in kept:
-            batches.append(_read(kept[len(batches) + 1], space))
+            batches.append(read_batch(kept[len(batches) + 1], space))
         self._count = len(batches)
         return batches
 
@@ -162,7 +162,8 @@ def _written(batch: Batch) -> bytes:
     return len(head).to_bytes(8, "big") + head + pack(batch.values)
 
 
-def _read(data: bytes, space: Space) -> Batch:
+def read_batch(data: bytes, space: Space) -> Batch:
+    """A batch as `StoredJournal` keeps it."""
     end = 8 + int.from_bytes(data[:8], "big")
     head = data[8:end].decode()
     return Batch.read(head, unpack(bytes(data[end:]), (-1,)), space)

@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
     from quantlab.explore.chart import CandleChart
+    from quantlab.explore.live import LiveView
+    from quantlab.lab.jobs import Job
     from quantlab.lab.lab import Lab
 
 
 class Views:
-    """What a `Lab` draws of one cell."""
+    """What a `Lab` draws of one cell, and of a job while it runs."""
 
     def figure(self, surface: Surface, cell: Cell | Mapping[str, Any]) -> go.Figure:
         """Equity, drawdown and trades of a cell: see `Run.figure`. One that the surface lacks is a trial."""
@@ -42,3 +44,27 @@ class Views:
         lab = cast("Lab", self)
         run, candles = lab.run(surface, cell), lab._known(surface.identity)
         return CandleChart(candles, run, stop_levels(run, candles, surface.strategy))
+
+    def watch(self, job: Job | str, poll_s: float = 0.5) -> LiveView:
+        """A job as it goes: progress, the best so far, and what the gate found where there is no edge.
+
+        Everything is looked up in the database: the page may be closed and opened again, the job goes on.
+
+        Parameters
+        ----------
+        job : Job or str
+            From `submit`, or how its id begins.
+        poll_s : float
+            Seconds between two looks.
+
+        Raises
+        ------
+        NotStoredError
+            There is no such job.
+        """
+        from quantlab.explore.live import LiveView
+        from quantlab.lab.watching import JobWatch
+
+        lab = cast("Lab", self)
+        found = lab.job(job) if isinstance(job, str) else job
+        return LiveView(JobWatch(lab.store, found), poll_s)

@@ -15,22 +15,31 @@ cells without any evaluation.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from common import candles, sub_grid
 
-import quantlab as ql
 from quantlab.backtest.sweep import sweep
+from quantlab.lab import Lab
 from quantlab.market.candles import Candles
 from quantlab.market.synthetic import garch
 from quantlab.search import loop
 from quantlab.search.choose import SAMPLERS
 from quantlab.search.evolution import EvolutionSampler
 from quantlab.search.run import search
+from quantlab.settings import Settings
 from quantlab.space import Choice, Float, Int, Space
 
 LEARNERS = ("tpe", "gp", "rf", "et", "cmaes", "nsga2")
@@ -92,20 +101,22 @@ def grid_cost(market: Candles, cells: int, repeats: int) -> dict[str, float]:
 def interrupt_cost(name: str, market: Candles, repeats: int) -> dict[str, float]:
     """Seconds from Ctrl-C to the end of a search, at random moments of its first two seconds."""
     rng, took = np.random.default_rng(0), []
-    for wait in [0.5, *rng.uniform(0.1, 2.0, repeats)]:  # the first imports and compiles
+    how: dict[str, Any] = {"sampler": name, "min_trades": 5, "progress": False}
+    search("sma_cross", market, trials=60, **how)  # imports and compiles
+    for wait in rng.uniform(0.1, 2.0, repeats):
         sent = [0.0]
 
         def interrupt(sent: list[float] = sent) -> None:
             sent[0] = time.perf_counter()
-            signal.raise_signal(signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
 
         timer = threading.Timer(wait, interrupt)
         with contextlib.suppress(KeyboardInterrupt):  # before the first batch
             timer.start()
-            search("sma_cross", market, sampler=name, trials=10**6, min_trades=5, progress=False)
+            search("sma_cross", market, trials=10**6, **how)
         took.append(time.perf_counter() - sent[0])
         timer.join()
-    p50, p95, most = np.quantile(took[1:], [0.5, 0.95, 1.0])
+    p50, p95, most = np.quantile(took, [0.5, 0.95, 1.0])
     return {"repeats": repeats, "p50": p50, "p95": p95, "max": most}
 
 
@@ -125,17 +136,41 @@ def evolution_cost() -> float:
     return spent
 
 
-def many_markets(count: int, bars: int) -> dict[str, float]:
-    """The reference grid of liquidity_sweep on `count` synthetic markets, to the best of the worst."""
-    markets = [garch(n_bars=bars, timeframe="1h", seed=seed) for seed in range(count)]
-    grid = ql.reference_grid("liquidity_sweep")
-    sweep("liquidity_sweep", markets[0][:1_000], sub_grid("liquidity_sweep", 30), progress=False)
-    began, cpu = time.perf_counter(), time.process_time()
-    surfaces = sweep("liquidity_sweep", markets, grid, progress=False)
-    best = surfaces.best(min_trades=0, aggregate="median")
-    took = {"seconds": time.perf_counter() - began, "cpu_seconds": time.process_time() - cpu}
-    return {"markets": count, "bars": bars, "cells": count * grid.size, **took} | {
-        "best_median_sharpe": best.metrics["sharpe"]
+def many_markets(count: int, bars: int, workers: int, cells: int | None) -> dict[str, Any]:
+    """A campaign of liquidity_sweep on `count` made-up markets: jobs of one lab, done by worker processes."""
+    with tempfile.TemporaryDirectory() as folder, Lab(Settings(home=Path(folder))) as lab:
+        for seed in range(count):
+            lab.put_candles(replace(garch(n_bars=bars, timeframe="1h", seed=seed), symbol=f"M{seed}/USD"))
+        markets = lab.markets()
+        began = time.perf_counter()
+        grid = sub_grid("liquidity_sweep", cells)
+        campaign = lab.train(
+            "liquidity_sweep",
+            markets["exchange"][0],
+            list(markets["symbol"]),
+            "1h",
+            workers=workers,
+            grid=grid,
+        )
+        queued = time.perf_counter()
+        command = [sys.executable, "-m", "quantlab.cli", "worker", "--drain"]
+        environment = os.environ | {"QUANTLAB_HOME": folder}
+        crew = [subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(workers)]
+        for one in crew:
+            one.wait()
+        seconds = time.perf_counter() - began
+        frame = campaign.wait(1.0).to_frame()
+    return {
+        "markets": count,
+        "bars": bars,
+        "workers": workers,
+        "cells": count * grid.size,
+        "completed": int((frame["status"] == "completed").sum()),
+        "seconds": seconds,
+        "seconds_to_queue": queued - began,
+        "estimated_seconds": campaign.estimate.seconds,
+        "cells_per_second": count * grid.size / seconds,
+        "best_sharpe": float(frame["sharpe"].astype(float).max()),
     }
 
 
@@ -146,13 +181,19 @@ def main() -> None:
     parser.add_argument("--bars", type=int, default=5_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--samplers", nargs="*", default=list(SAMPLERS), choices=list(SAMPLERS))
-    parser.add_argument("--markets", type=int, default=0, help="only this: a sweep of so many markets")
+    parser.add_argument("--markets", type=int, default=0, help="only this: a campaign on so many markets")
+    parser.add_argument("--workers", type=int, default=2, help="processes of the campaign")
+    parser.add_argument("--market-cells", type=int, help="of its grid; by default the reference grid")
+    parser.add_argument("--interrupts", type=int, default=0, help="only this: so many of each sampler")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     market = candles(options.bars)
     found: dict[str, Any] = {"bars": len(market), "load_average": round(os.getloadavg()[0], 2)}
     if options.markets:
-        found |= many_markets(options.markets, options.bars)
+        found |= many_markets(options.markets, options.bars, options.workers, options.market_cells)
+    elif options.interrupts:
+        names = [name for name in options.samplers if name != "halving"]
+        found["interrupts"] = {name: interrupt_cost(name, market, options.interrupts) for name in names}
     else:
         grid = grid_cost(market, options.cells, options.repeats)
         found |= {"grid": grid, "grid_overhead": grid["overhead"], "samplers": {}}
@@ -164,7 +205,8 @@ def main() -> None:
     if options.json:
         print(json.dumps(found))
         return
-    for name, one in {"grid": found.pop("grid", None), **found.pop("samplers", {})}.items():
+    tables = {**found.pop("samplers", {}), **found.pop("interrupts", {})}
+    for name, one in {"grid": found.pop("grid", None), **tables}.items():
         if one:
             print(f"{name:10s}", *(f"{key} {value:,.4g}" for key, value in one.items()))
     print(*(f"{key} {value:,.4g}" for key, value in found.items()), sep="\n")

@@ -166,6 +166,22 @@ def test_what_a_search_adds_to_its_sweeps_is_measured() -> None:
     assert 0 < found["evolution_cpu_seconds"] < 3
 
 
+def test_interrupts_are_measured_at_several_moments() -> None:
+    found = figures("search.py", "--bars", "800", "--interrupts", "3", "--samplers", "random", "evolution")
+    assert found["interrupts"].keys() == {"random", "evolution"}
+    for row in found["interrupts"].values():
+        assert 0 < row["p50"] <= row["p95"] <= row["max"]
+        assert row["repeats"] == 3
+
+
+@pytest.mark.slow
+def test_a_campaign_is_measured_end_to_end() -> None:
+    found = figures("search.py", "--markets", "3", "--bars", "600", "--market-cells", "30", "--workers", "2")
+    assert (found["markets"], found["completed"], found["cells"]) == (3, 3, 90)
+    assert 0 < found["seconds_to_queue"] < found["seconds"]
+    assert found["estimated_seconds"] > 0
+
+
 def test_samplers_are_compared_with_random_search() -> None:
     tasks = ("branin", "hartmann6", "surface", "sparse", "rosenbrock", "ackley")
     found = figures("samplers.py", "--seeds", "3", "--trials", "118", "--samplers", "tpe", "halving")

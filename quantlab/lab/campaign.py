@@ -50,6 +50,8 @@ class Estimate(NamedTuple):
         in which cells share fewer trades than in a whole grid: rather too long.
     unknown : int
         Jobs of strategies that failed when they were measured; they are not in the sum.
+    failures : tuple of str
+        Why they failed, one line for each strategy and method.
     """
 
     jobs: int
@@ -58,13 +60,15 @@ class Estimate(NamedTuple):
     workers: int
     measured: bool
     unknown: int = 0
+    failures: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         basis = "from earlier jobs" if self.measured else "from a probe, rather too long"
         crew = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
         return (
             f"{self.jobs} jobs, {self.cells:,} cells: about {_duration(self.seconds)} with {crew} ({basis})"
-            + (f", and {self.unknown} whose strategy failed when it was measured" if self.unknown else "")
+            + (f", and {self.unknown} of which no time is known: " if self.unknown else "")
+            + "; ".join(self.failures)
         )
 
 
@@ -131,7 +135,7 @@ class Campaign:
 
 def estimate(store: Store, specs: Sequence[Spec], workers: int = 1) -> Estimate:
     """How long so many workers will take for these jobs."""
-    rates: dict[tuple[str, str], float | None] = {}
+    rates: dict[tuple[str, str], float | str] = {}
     measured = bool(specs)
     seconds = []
     for spec in specs:
@@ -141,17 +145,18 @@ def estimate(store: Store, specs: Sequence[Spec], workers: int = 1) -> Estimate:
             measured &= known is not None
             rates[kind] = known or _probe(spec)
         rate, times = rates[kind], 1 + (_SEARCHES_OF_THE_GATE if spec.gate else 0)
-        if rate is not None:
+        if not isinstance(rate, str):
             seconds.append(times * spec.work / rate)
     longest = max([sum(seconds) / max(workers, 1), *seconds], default=0.0)
     cells, unknown = sum(spec.size for spec in specs), len(specs) - len(seconds)
-    return Estimate(len(specs), cells, longest, max(workers, 1), measured, unknown)
+    why = tuple(f"{kind[0]} failed with {rate}" for kind, rate in rates.items() if isinstance(rate, str))
+    return Estimate(len(specs), cells, longest, max(workers, 1), measured, unknown, why)
 
 
-def _probe(spec: Spec) -> float | None:
+def _probe(spec: Spec) -> float | str:
     """Cells times bars per second, on candles that nobody can learn anything from: no trial is made.
 
-    None where the strategy fails: its job will, too, and say why.
+    Where the strategy fails, how: its job will, too.
     """
     made = iid(n_bars=min(_PROBE_BARS, max(len(spec.candles), 500)), timeframe=spec.candles.timeframe, seed=0)
     cells = spec.cells or spec.strategy.grid()
@@ -164,8 +169,8 @@ def _probe(spec: Spec) -> float | None:
         begun = time.perf_counter()
         try:
             sweep(spec.strategy, made, points, spec.execution, progress=False)
-        except Exception:
-            return None
+        except Exception as error:
+            return f"{type(error).__name__}: {error}".splitlines()[0]
     return points.size * len(made) / (time.perf_counter() - begun)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -139,7 +140,9 @@ class Training(HoldingOut):
         """Queue a job for every strategy on every market: exchanges x pairs x timeframes x strategies.
 
         What cannot be asked (candles that are not stored, a strategy without such a parameter) is refused
-        alone and shown in the table of the campaign; so is a job that fails.
+        alone and shown in the table of the campaign; so is a job that fails. With ``validate=`` the gate's
+        budget of false approvals is for the whole campaign: each of its m symbols gets alpha / m, of which
+        the k-th search on a symbol may spend its share.
 
         Parameters
         ----------
@@ -167,6 +170,7 @@ class Training(HoldingOut):
             except QuantlabError as error:
                 name = strategy if isinstance(strategy, str) else strategy.name
                 refused.append(Refused(name, exchange, pair, timeframe, str(error)))
+        specs = shared_budget(specs)
         expected = estimate(self.store, specs, workers)
         jobs = [self._queue(spec, campaign) for spec in specs]
         return Campaign(self.store, campaign, tuple(jobs), tuple(refused), expected)
@@ -210,6 +214,19 @@ class Training(HoldingOut):
     def _queue(self, spec: Spec, campaign: str | None = None) -> Job:
         columns = spec.columns() | ({} if campaign is None else {"campaign": campaign})
         return Job(self.store, self.store.jobs.submit(columns, spec.to_json()))
+
+
+def shared_budget(specs: Sequence[Spec]) -> list[Spec]:
+    """The same jobs, the alpha of each gate divided by the number of symbols that a gate is asked about.
+
+    Searches on one symbol share its budget by their place in the ledger, which does not join symbols.
+    """
+    families = {spec.candles.family for spec in specs if spec.gate}
+    shared = []
+    for spec in specs:
+        gate = spec.gate and replace(spec.gate, alpha=spec.gate.alpha / len(families))
+        shared.append(replace(spec, gate=gate))
+    return shared
 
 
 def _several(given: Any) -> list[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import slow_strategies
 from job_helpers import GRID, market, submitted
@@ -12,6 +14,7 @@ from quantlab.lab import Lab
 from quantlab.lab.spec import read_cells, read_execution
 from quantlab.lab.work import Worker
 from quantlab.market.synthetic import iid
+from quantlab.validation.thresholds import Gate
 
 
 def test_a_failure_names_its_cause_and_harms_no_other(lab: Lab) -> None:
@@ -95,6 +98,9 @@ def test_a_campaign_isolates_what_cannot_be_done(lab: Lab) -> None:
     assert len(campaign.jobs) == 4
     assert len(campaign.refused) == 2
     assert campaign.estimate.unknown == 2
+    (why,) = campaign.estimate.failures
+    assert why.startswith("breaking failed with")
+    assert why in str(campaign.estimate)
     assert campaign.estimate.seconds > 0
     assert "2 refused" in repr(campaign)
     assert lab.work(campaign=campaign, say=lambda _: None) == 4
@@ -105,6 +111,18 @@ def test_a_campaign_isolates_what_cannot_be_done(lab: Lab) -> None:
     assert later.estimate.unknown == 0
     assert later.cancel() == 2
     assert later.cancel() == 0
+
+
+def test_a_campaign_shares_one_budget_of_false_approvals(lab: Lab) -> None:
+    one, two = market(lab, 72, bars=500), market(lab, 73, bars=500)
+    where: tuple[Any, ...] = (["slow_average", "sma_cross"], one.exchange, [one.symbol, two.symbol], "4h")
+    asked = lab.train(*where, validate=Gate(alpha=0.04))
+    assert [job.row.spec["gate"]["alpha"] for job in asked.jobs] == [0.02] * 4
+    alone = lab.train("slow_average", one.exchange, one.symbol, "4h", validate=True)
+    assert alone.jobs[0].row.spec["gate"]["alpha"] == Gate().alpha
+    plain = lab.train(*where)
+    assert [job.row.spec["gate"] for job in plain.jobs] == [None] * 4
+    assert (asked.cancel(), alone.cancel(), plain.cancel()) == (4, 1, 4)
 
 
 def test_cells_and_rules_come_back_from_their_json() -> None:

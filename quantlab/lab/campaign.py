@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from quantlab.errors import JobError
 from quantlab.lab.jobs import ENDED, Job, table, wait
 from quantlab.lab.spec import Spec
 from quantlab.market.synthetic import iid
-from quantlab.space import Points
+from quantlab.space import Cells, Grid, Points
 from quantlab.store.store import Store
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 _SEARCHES_OF_THE_GATE = 7
 """With its default settings it runs the search seven times more, on parts of the history."""
-_PROBE_BARS, _PROBE_CELLS = 4_000, 256
+_PROBE_BARS, _PROBE_CELLS, _PROBE_GRID = 4_000, 256, 65_536
 
 
 class Refused(NamedTuple):
@@ -47,7 +48,7 @@ class Estimate(NamedTuple):
     workers : int
     measured : bool
         Whether it follows from jobs of the same kind that ran here; else from a probe on made-up candles,
-        in which cells share fewer trades than in a whole grid: rather too long.
+        of the sweeps alone: neither reading nor storing is in it.
     unknown : int
         Jobs of strategies that failed when they were measured; they are not in the sum.
     failures : tuple of str
@@ -63,7 +64,7 @@ class Estimate(NamedTuple):
     failures: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        basis = "from earlier jobs" if self.measured else "from a probe, rather too long"
+        basis = "from earlier jobs" if self.measured else "from a probe of the sweeps alone"
         crew = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
         return (
             f"{self.jobs} jobs, {self.cells:,} cells: about {_duration(self.seconds)} with {crew} ({basis})"
@@ -159,19 +160,31 @@ def _probe(spec: Spec) -> float | str:
     Where the strategy fails, how: its job will, too.
     """
     made = iid(n_bars=min(_PROBE_BARS, max(len(spec.candles), 500)), timeframe=spec.candles.timeframe, seed=0)
-    cells = spec.cells or spec.strategy.grid()
+    probe = _thinned(spec)
+    for _ in range(2):  # the first one compiles
+        begun = time.perf_counter()
+        try:
+            sweep(spec.strategy, made, probe, spec.execution, progress=False)
+        except Exception as error:
+            return f"{type(error).__name__}: {error}".splitlines()[0]
+    return probe.size * len(made) / (time.perf_counter() - begun)
+
+
+def _thinned(spec: Spec) -> Cells:
+    """Cells that cost each about what those of a job do: of a grid a grid, whose cells share their trades."""
+    cells = spec.cells
+    if isinstance(cells, Grid):
+        axes = dict(cells.axes)
+        while prod(map(len, axes.values())) > _PROBE_GRID:
+            longest = max(axes, key=lambda name: len(axes[name]))
+            axes[longest] = axes[longest][::2]
+        return replace(cells, axes=axes)
+    cells = cells or spec.strategy.grid()
     chosen = np.unique(np.linspace(0, cells.size - 1, min(_PROBE_CELLS, cells.size)).astype(int))
     columns = {
         name: np.broadcast_to(values, cells.shape).ravel()[chosen] for name, values in cells.mesh().items()
     }
-    points = Points(spec.strategy.space, columns)
-    for _ in range(2):  # the first one compiles
-        begun = time.perf_counter()
-        try:
-            sweep(spec.strategy, made, points, spec.execution, progress=False)
-        except Exception as error:
-            return f"{type(error).__name__}: {error}".splitlines()[0]
-    return points.size * len(made) / (time.perf_counter() - begun)
+    return Points(spec.strategy.space, columns)
 
 
 def _duration(seconds: float) -> str:

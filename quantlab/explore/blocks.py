@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quantlab.explore.data import ChosenCell, CloseUp, EquityCurve, Plane, Section
+from quantlab.explore.data import ChosenCell, CloseUp, EquityCurve, EvidenceRow, Plane, Section
 from quantlab.explore.tables import date, great_table, label, long_table, param_text, text_columns
 from quantlab.figures.labels import MISSING_TEXT, metric_style, metric_text, number_text
 
@@ -38,27 +38,51 @@ def verdict(section: Section) -> str:
     )
 
 
-def evidence(section: Section, key: str) -> str:
-    """The table of tests: decisive ones first."""
-    if not section.evidence:
+def luck(section: Section, key: str) -> str:
+    """What the search found where there is no edge, beside what it found here."""
+    found = section.luck
+    if found is None:
         return ""
-    rows = sorted(section.evidence, key=lambda row: row.passed is None)
-    decisive = [row for row in rows if row.passed is not None]
+    from quantlab.figures.nulls import nulls, nulls_svg
+
+    static = nulls_svg(found.scores, found.real)
+    chart = f"{_chart(nulls(found.scores, found.real), f'{key}-luck')}<noscript>{static}</noscript>"
+    return _block("Luck, and what was found", chart, found.words)
+
+
+def evidence(section: Section, key: str) -> str:
+    """The tests that decide, and those that are only reported: a table each."""
+    decisive = [row for row in section.evidence if row.passed is not None]
+    reported = [row for row in section.evidence if row.passed is None]
     passed = sum(bool(row.passed) for row in decisive)
-    table = great_table(
-        {
-            "test": [row.name for row in rows],
-            "result": [str(row.passed) for row in rows],
-            "value": [number_text(_four(row.value)) for row in rows],
-            "threshold": [number_text(_four(row.threshold)) for row in rows],
-            "what it means": [row.meaning for row in rows],
-        },
-        f"{key}-evidence",
-        left=("test", "result", "what it means"),
-        badge="result",
-    )
+    parts = []
+    if decisive:
+        parts.append("<h4>What decides</h4>" + _tests(decisive, f"{key}-evidence"))
+    if reported:
+        parts.append("<h4>Reported, decides nothing</h4>" + _tests(reported, f"{key}-reported"))
     note = f"{passed} of {len(decisive)} deciding tests passed; one failure refuses. Reported ones inform."
-    return _block("Evidence", table, note)
+    return _block("Evidence", "".join(parts), note) if parts else ""
+
+
+def _tests(rows: Sequence[EvidenceRow], table_id: str) -> str:
+    columns = {
+        "test": [row.name for row in rows],
+        "result": [str(row.passed) for row in rows],
+        "value": [number_text(_four(row.value)) for row in rows],
+        "threshold": [number_text(_four(row.threshold)) for row in rows],
+        "what it means": [row.meaning for row in rows],
+        "seconds": [MISSING_TEXT if row.seconds is None else f"{row.seconds:.2f}" for row in rows],
+    }
+    if all(row.threshold is None for row in rows):
+        del columns["threshold"]
+    if all(row.passed is None for row in rows):
+        del columns["result"]
+    return great_table(
+        columns,
+        table_id,
+        left=("test", "result", "what it means"),
+        badge="result" if "result" in columns else None,
+    )
 
 
 def walk_forward(section: Section, key: str) -> str:

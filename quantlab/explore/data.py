@@ -117,6 +117,8 @@ class EvidenceRow:
         None: reported, it decides nothing.
     meaning : str
         What it means, in a sentence.
+    seconds : float or None
+        What it took.
     """
 
     name: str
@@ -124,6 +126,26 @@ class EvidenceRow:
     threshold: float | None
     passed: bool | None
     meaning: str
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Luck:
+    """What the search found where there is no edge.
+
+    Parameters
+    ----------
+    scores : mapping of label to float array (drawn,)
+        Per kind of market.
+    real : float
+        On the real market.
+    words : str
+        The same in a sentence.
+    """
+
+    scores: Mapping[str, np.ndarray]
+    real: float
+    words: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +180,7 @@ class Section:
         A sentence or two that a reader sees first.
     figures : mapping of metric name or label to number or text
         Six to eight headline figures, e.g. the plateau's Sharpe, the trades, the cells searched.
+    luck : Luck, optional
     evidence : sequence of EvidenceRow
     folds : sequence of mappings
         Walk-forward windows: keys of `quantlab.validation.walkforward.Fold`.
@@ -189,6 +212,7 @@ class Section:
     reasons: Sequence[str]
     summary: str = ""
     figures: Mapping[str, Any] = field(default_factory=dict)
+    luck: Luck | None = None
     evidence: Sequence[EvidenceRow] = ()
     folds: Sequence[Mapping[str, Any]] = ()
     walk_forward_note: str = ""

@@ -16,6 +16,7 @@ from quantlab.explore.data import (
     CloseUp,
     EquityCurve,
     EvidenceRow,
+    Luck,
     Plane,
     ReportData,
     Section,
@@ -27,6 +28,7 @@ __all__ = [
     "CloseUp",
     "EquityCurve",
     "EvidenceRow",
+    "Luck",
     "Plane",
     "ReportData",
     "Section",
@@ -117,6 +119,7 @@ def _section(section: Section, key: str) -> str:
     kind = section.verdict.lower()
     body = (
         blocks.verdict(section),
+        blocks.luck(section, key),
         blocks.evidence(section, key),
         blocks.walk_forward(section, key),
         blocks.surface(section, key),

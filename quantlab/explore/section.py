@@ -16,13 +16,14 @@ from quantlab.backtest.plateau import Plateau
 from quantlab.backtest.surface import Surface, is_ordered
 from quantlab.backtest.trades import REASONS, Run, last_fill
 from quantlab.errors import InputError
-from quantlab.explore.data import ChosenCell, CloseUp, EquityCurve, EvidenceRow, Plane, Section
+from quantlab.explore.data import ChosenCell, CloseUp, EquityCurve, EvidenceRow, Luck, Plane, Section
 from quantlab.explore.tables import date, trade_rows
 from quantlab.figures.labels import metric_style, metric_text, number_text
 from quantlab.figures.slices import Profile
 from quantlab.market.candles import Candles
 from quantlab.regimes import REGIMES, detect
 from quantlab.space import Grid
+from quantlab.validation.render import luck
 from quantlab.validation.verdict import Verdict
 
 _WALK_FORWARD = (
@@ -77,8 +78,10 @@ def section(
         summary=_summary(verdict, run, candles),
         figures=_figures(verdict, run),
         evidence=[
-            EvidenceRow(t.title, t.value, t.threshold, t.passed, t.detail) for t in verdict.evidence.tests
+            EvidenceRow(t.title, t.value, t.threshold, t.passed, t.detail, t.seconds)
+            for t in verdict.evidence.tests
         ],
+        luck=_luck(verdict),
         folds=verdict.evidence.walk_forward.to_json()["folds"],
         walk_forward_note=_WALK_FORWARD,
         planes=(*(planes := _planes(verdict, surface, plane)), *_planes_by_regime(planes, searched)),
@@ -95,6 +98,13 @@ def section(
         provenance=_provenance(surface) | dict(provenance or {}),
         commands=commands,
     )
+
+
+def _luck(verdict: Verdict) -> Luck | None:
+    found = verdict.evidence.nulls
+    if found is None or not found.drawn:
+        return None
+    return Luck(found.drawn, found.real, luck(found))
 
 
 def _check_same(verdict: Verdict, surface: Surface, candles: Candles, run: Run) -> None:

@@ -22,6 +22,7 @@ from quantlab.lab.documents import Judged
 from quantlab.lab.exploring import Exploring
 from quantlab.lab.judging import Judging
 from quantlab.lab.ledger import count_others, family_key
+from quantlab.lab.planning import Planning
 from quantlab.lab.searches import stored_search
 from quantlab.lab.sweeps import How, stored_sweep
 from quantlab.lab.training import Training
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Lab(Judging, Training, Exploring, Views):
+class Lab(Judging, Training, Planning, Exploring, Views):
     """A research lab on one database. Close it, or use it as a context manager.
 
     Parameters

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from quantlab.figures.nulls import nulls_svg
 from quantlab.market.candles import iso
 
 if TYPE_CHECKING:
+    from quantlab.validation.rerun import Rerun
     from quantlab.validation.verdict import Test, Verdict
     from quantlab.validation.walkforward import Fold
 
@@ -21,8 +23,11 @@ _STYLE = "text-align:left;vertical-align:top;padding:2px 10px 2px 0"
 
 def text(verdict: Verdict) -> str:
     """The verdict as plain text: headline, reasons, a line per test, a line per fold."""
-    lines = [headline(verdict), *(f"  - {reason}" for reason in verdict.reasons), "", "Evidence"]
-    lines += [_line(test) for test in verdict.evidence.tests]
+    decisive, reported = _parted(verdict)
+    lines = [headline(verdict), *(f"  - {reason}" for reason in verdict.reasons)]
+    lines += ["", said] if (said := luck(verdict.evidence.nulls)) else []
+    lines += ["", "What decides", *(_line(test) for test in decisive)]
+    lines += ["", "What is reported and decides nothing", *(_line(test) for test in reported)]
     lines += ["", "Walk-forward: chosen on the past, traded on the window"]
     folds = [FOLD_HEAD, *_folds(verdict)]
     return "\n".join(lines + ["".join(f"{cell:>13}" for cell in row[:-1]) + f"  {row[-1]}" for row in folds])
@@ -31,11 +36,16 @@ def text(verdict: Verdict) -> str:
 def html(verdict: Verdict) -> str:
     """The verdict as one HTML fragment with its styles inline; every text in it is escaped."""
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in verdict.reasons)
-    tests = "".join(_row(_test(test), colour=COLOURS[test.passed]) for test in verdict.evidence.tests)
+    decisive, reported = (
+        "".join(_row(_test(test), colour=COLOURS[test.passed]) for test in part) for part in _parted(verdict)
+    )
     folds = "".join(_row(fold) for fold in _folds(verdict))
     return (
         f"<div style='max-width:75em'><p style='color:{COLOURS[verdict.approved]};font-weight:bold'>"
-        f"{escape(headline(verdict))}</p><ul>{reasons}</ul><table>{_row(TEST_HEAD, 'th')}{tests}</table>"
+        f"{escape(headline(verdict))}</p><ul>{reasons}</ul>{_luck(verdict.evidence.nulls)}"
+        f"<table>{_row(TEST_HEAD, 'th')}{decisive}</table>"
+        "<details><summary>What is reported and decides nothing</summary>"
+        f"<table>{_row(TEST_HEAD, 'th')}{reported}</table></details>"
         "<details><summary>Walk-forward: chosen on the past, traded on the window</summary>"
         f"<table>{_row(FOLD_HEAD, 'th')}{folds}</table></details></div>"
     )
@@ -49,6 +59,34 @@ def headline(verdict: Verdict) -> str:
         f"({_params(verdict.cell.params)}) on {market['exchange']} {market['symbol']} {market['timeframe']}, "
         f"{_date(market['first_ms'])} to {_date(market['last_ms'])}"
     )
+
+
+def luck(nulls: Rerun | None) -> str:
+    """What noise alone gives, in one sentence; empty if no market without an edge was drawn."""
+    if nulls is None or not nulls.drawn:
+        return ""
+    counts = " and ".join(
+        f"{null.as_good:,} of {len(null.scores):,} {null.word} markets"
+        for null in nulls.nulls
+        if len(null.scores)
+    )
+    return (
+        f"This is what noise alone gives: the same search did as well or better on {counts}, which are made "
+        "of this one so that nothing can be earned on them."
+    )
+
+
+def _luck(nulls: Rerun | None) -> str:
+    if nulls is None or not nulls.drawn:
+        return ""
+    drawing = nulls_svg(nulls.drawn, nulls.real, width=640)
+    return f"<p>{escape(luck(nulls))}</p>{drawing}"
+
+
+def _parted(verdict: Verdict) -> tuple[list[Test], list[Test]]:
+    """Tests that decide, and those that are only reported."""
+    tests = verdict.evidence.tests
+    return [t for t in tests if t.passed is not None], [t for t in tests if t.passed is None]
 
 
 def _line(test: Test) -> str:

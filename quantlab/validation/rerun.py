@@ -29,7 +29,8 @@ NULLS: Mapping[str, Callable[[Candles, np.random.Generator], Candles]] = {
 }
 """Markets without an edge; each is blind to something, so both are asked."""
 
-_SAID = {"sign_flip": "mirrored", "permute": "shuffled"}
+SAID = {"sign_flip": "mirrored", "permute": "shuffled"}
+"""Each kind of market in one word."""
 
 ENOUGH = 10
 """Scores at least as good as the real one after which a null has answered: the p-value is no small one."""
@@ -82,9 +83,14 @@ class NullScores:
         return (self.as_good + 1) / (len(self.scores) + 1)
 
     @property
+    def word(self) -> str:
+        """The kind of market in one word."""
+        return SAID[self.null]
+
+    @property
     def said(self) -> str:
         """How many did as well, in words."""
-        return f"{self.as_good:,} of {len(self.scores):,} {_SAID[self.null]} markets did as well"
+        return f"{self.as_good:,} of {len(self.scores):,} {self.word} markets did as well"
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,11 @@ class Rerun:
         return max(null.p for null in self.nulls)
 
     @property
+    def drawn(self) -> dict[str, np.ndarray]:
+        """Scores by kind of market in one word, of those that were drawn at all."""
+        return {null.word: null.scores for null in self.nulls if len(null.scores)}
+
+    @property
     def share(self) -> float:
         """How much of all that may be drawn is drawn; a null that has answered early is done."""
         drawn = [n.draws if n.as_good >= ENOUGH else len(n.scores) for n in self.nulls]
@@ -118,7 +129,7 @@ class Rerun:
     def so_far(self) -> str:
         """How far it is, in words: ``94 of 199 shuffled markets``."""
         last = next((null for null in reversed(self.nulls) if len(null.scores)), self.nulls[0])
-        return f"{len(last.scores):,} of {last.draws:,} {_SAID[last.null]} markets"
+        return f"{len(last.scores):,} of {last.draws:,} {SAID[last.null]} markets"
 
     def __str__(self) -> str:
         return "; ".join(f"{null.said} (p = {null.p:.3f})" for null in self.nulls)

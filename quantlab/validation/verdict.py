@@ -9,16 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from quantlab.backtest.surface import Cell
-from quantlab.errors import IntegrityError, UnknownNameError
+from quantlab.errors import InputError, IntegrityError, UnknownNameError
 from quantlab.validation.budget import Standing
 from quantlab.validation.rerun import Rerun
 from quantlab.validation.thresholds import Gate
 from quantlab.validation.walkforward import WalkForward
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 FORMAT = "quantlab.verdict/2"
 
@@ -254,6 +257,22 @@ class Verdict:
             document["market"],
             document["execution"],
         )
+
+    def figure(self) -> go.Figure:
+        """What the search found on markets without an edge, and where the real find stands.
+
+        Raises
+        ------
+        InputError
+            No such market was drawn.
+        """
+        from quantlab.figures.nulls import nulls
+        from quantlab.validation.render import headline
+
+        found = self.evidence.nulls
+        if found is None or not found.drawn:
+            raise InputError(f"no markets without an edge could be made, see the reasons: {self.reasons}.")
+        return nulls(found.drawn, found.real, title=headline(self))
 
     def __repr__(self) -> str:
         word = "approved" if self.approved else "refused"

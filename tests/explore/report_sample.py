@@ -12,6 +12,7 @@ from quantlab.explore.report import (
     CloseUp,
     EquityCurve,
     EvidenceRow,
+    Luck,
     Plane,
     ReportData,
     Section,
@@ -61,6 +62,7 @@ def sample_section(
             "trials ever": 403_200,
         },
         evidence=_evidence(approved),
+        luck=_luck(rng, 4.1 if approved else 1.4),
         folds=_folds(rng, times),
         walk_forward_note="Each window was searched again from scratch on the past alone.",
         planes=(_plane(rng),),
@@ -114,11 +116,17 @@ def _reasons(approved: bool) -> tuple[str, ...]:
 
 def _evidence(approved: bool) -> tuple[EvidenceRow, ...]:
     return (
-        EvidenceRow("enough trades", 400, 30, True, "400 closed trades, at least 30 are needed."),
+        EvidenceRow("enough trades", 400, 30, True, "400 closed trades, at least 30 are needed.", 0.01),
         EvidenceRow("probabilistic Sharpe ratio", 0.87, None, None, "Ignores that many cells were tried."),
         EvidenceRow("walk-forward", 0.34 if not approved else 0.001, 0.05, approved, "p-value of timing."),
         EvidenceRow("recency", None, 0.3, approved, "The last 30 % was traded once."),
     )
+
+
+def _luck(rng: np.random.Generator, real: float) -> Luck:
+    scores = {"mirrored": rng.gumbel(1.1, 0.5, 199), "shuffled": rng.gumbel(1.2, 0.5, 199)}
+    words = f"{(scores['mirrored'] >= real).sum()} of 199 mirrored markets did as well or better."
+    return Luck(scores, real, words)
 
 
 def _folds(rng: np.random.Generator, times: np.ndarray) -> tuple[dict, ...]:

@@ -11,7 +11,7 @@ from report_sample import sample_report, sample_section
 
 from quantlab.backtest.trades import OPEN, TRADE_DTYPE
 from quantlab.errors import InputError
-from quantlab.explore.report import EvidenceRow, ReportData, render, write
+from quantlab.explore.report import EvidenceRow, Luck, ReportData, render, write
 from quantlab.explore.tables import text_columns, trade_rows
 
 HOSTILE = "</title></script><script>alert(1)</script><img src=http://evil.example/x onerror=alert(2)>"
@@ -79,6 +79,7 @@ def test_says_the_verdict_first(page):
 
 def test_shows_every_part(page):
     for heading in (
+        "Luck, and what was found",
         "Evidence",
         "Walk-forward with refit",
         "Surface",
@@ -104,7 +105,9 @@ def test_shows_every_part(page):
     assert "nothing traded enough: flat" in page.text
     ids = [attrs["id"] for _, attrs in page.elements if attrs.get("id")]
     charts = {
-        f"s{k}-{name}" for k in (0, 1) for name in ("plane-0", "slices", "equity", "walk-forward-chart")
+        f"s{k}-{name}"
+        for k in (0, 1)
+        for name in ("plane-0", "slices", "luck", "equity", "walk-forward-chart")
     }
     assert charts <= set(ids)
 
@@ -163,6 +166,7 @@ def test_hostile_names_stay_text():
         summary=HOSTILE,
         figures={HOSTILE: HOSTILE},
         evidence=(EvidenceRow(HOSTILE, 1.0, None, None, HOSTILE),),
+        luck=Luck({HOSTILE: np.arange(9.0)}, 4.0, HOSTILE),
         folds=tuple({**fold, "params": {HOSTILE: HOSTILE}} for fold in section.folds),
         walk_forward_note=HOSTILE,
         planes=(plane,),
@@ -191,10 +195,11 @@ def test_hostile_names_stay_text():
 def test_a_part_that_was_not_measured_is_absent():
     section = sample_section(500, 20, True)
     bare = replace(
-        section, planes=(), cell=None, curve=None, folds=(), evidence=(), trades=None, close_ups=()
+        section, planes=(), cell=None, curve=None, folds=(), evidence=(), luck=None, trades=None, close_ups=()
     )
     page = Page(render(ReportData((replace(bare, fills={}, costs={}, market={}, quality=()),))))
     for heading in (
+        "Luck",
         "Evidence",
         "Walk-forward",
         "Surface",

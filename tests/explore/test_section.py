@@ -50,6 +50,24 @@ def test_shows_what_the_gate_judged(cross):
     np.testing.assert_array_equal(made.curve.equity, run.equity)
 
 
+def test_luck_and_what_every_test_took_are_shown(cross):
+    verdict = cross[0]
+    made = section(*cross)
+    found = verdict.evidence.nulls
+    assert made.luck.real == found.real
+    assert list(made.luck.scores) == ["mirrored", "shuffled"]
+    for null in found.nulls:
+        np.testing.assert_array_equal(made.luck.scores[null.word], null.scores)
+    assert [row.seconds for row in made.evidence] == [test.seconds for test in verdict.evidence.tests]
+    page = render(ReportData((made,)))
+    assert "Luck, and what was found" in page
+    assert f"{found.nulls[0].as_good} of {len(found.nulls[0].scores)} mirrored markets" in page
+    assert page.count("<noscript><svg") == 1 + len(made.planes)
+    assert "Reported, decides nothing" in page
+    none = replace(made, luck=None)
+    assert "Luck, and what was found" not in render(ReportData((none,)))
+
+
 def test_a_close_up_marks_both_fills_of_a_trade_closed_in_two_parts():
     candles = sample_candles()[:60]
     trade = np.zeros(1, TRADE_DTYPE)[0]

@@ -2,11 +2,13 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.surface import Cell
-from quantlab.errors import IntegrityError, UnknownNameError
+from quantlab.errors import InputError, IntegrityError, UnknownNameError
+from quantlab.validation.rerun import NullScores, Rerun
 from quantlab.validation.thresholds import Gate
 from quantlab.validation.verdict import DECISIVE, REPORTED, Evidence, Test, Verdict, conclude
 from quantlab.validation.walkforward import Fold, WalkForward
@@ -112,10 +114,37 @@ def test_html_is_escaped_and_complete():
     assert "A&lt;B&gt;/USD" in page
     assert "<B>" not in page
     assert "<script" not in page
-    assert page.count("<tr>") == 1 + len(DECISIVE) + len(REPORTED) + 1 + len(FOLDS)
-    assert page.count("<table>") == page.count("</table>") == 2
+    assert page.count("<tr>") == 1 + len(DECISIVE) + 1 + len(REPORTED) + 1 + len(FOLDS)
+    assert page.count("<table>") == page.count("</table>") == 3
     assert "stayed flat" in page
     assert "REFUSED" in page
+
+
+def test_what_noise_alone_gives_is_said_and_drawn():
+    nulls = tuple(
+        NullScores(name, 1.5, np.array(scores), 9)
+        for name, scores in (("sign_flip", [0.1, 1.7, 1.5, 0.4, -np.inf]), ("permute", [0.2, 0.3, 2.0]))
+    )
+    found = replace(evidence(search_rerun=False), nulls=Rerun(1.5, nulls, 0))
+    verdict = conclude(found, **IDENTITY)
+    said = "This is what noise alone gives: the same search did as well or better on 2 of 5 mirrored markets "
+    said += "and 1 of 3 shuffled markets"
+    assert said in str(verdict)
+    page = verdict._repr_html_()
+    assert said in page
+    assert page.count("<svg") == 1
+    assert "the real market: 1.50" in page
+    figure = verdict.figure()
+    assert figure.layout.title.text.startswith("REFUSED: sma_cross")
+    assert "A&lt;B&gt;/USD" in figure.layout.title.text
+    assert [int(trace.y.sum()) for trace in figure.data] == [4, 3]  # one market had no find to draw
+    with pytest.raises(InputError, match="no markets without an edge could be made"):
+        conclude(evidence(), **IDENTITY).figure()
+    assert "noise alone" not in str(conclude(evidence(), **IDENTITY))
+    begun = Rerun(1.5, (nulls[0], replace(nulls[1], scores=np.array([]))), 0)  # interrupted in the first kind
+    half = conclude(replace(found, nulls=begun), **IDENTITY)
+    assert len(half.figure().data) == 1
+    assert "2 of 5 mirrored markets, which" in half._repr_html_()
 
 
 def test_text_says_the_same():

@@ -15,17 +15,18 @@ culprit, so it is computed again at the end, alone. If workers die even then, th
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from quantlab.backtest.local import Job, OnProgress
 from quantlab.backtest.parts import Part, Place
-from quantlab.backtest.remote import Parcel, code, compute, same_code
+from quantlab.backtest.remote import Parcel, alone, code, compute, same_code
 from quantlab.errors import ClusterError, InputError
 from quantlab.space import Cells
 
@@ -173,6 +174,46 @@ class Workers:
                     guilty.append(task)
         if guilty:
             raise _culprits(guilty)
+
+    def in_order(self, call: Callable[[int], float], first: int) -> Generator[float, None, None]:
+        """``call(first)``, ``call(first + 1)``, ... in this order, computed ahead on all threads.
+
+        Each call is one thread's work. Closing the iterator cancels what was begun and is not wanted.
+
+        Parameters
+        ----------
+        call : callable ``(int) -> float``
+            It and what it uses travel to the workers once.
+        first : int
+
+        Raises
+        ------
+        ClusterError
+            Workers die under one call again and again.
+        Exception
+            Of the call.
+        """
+        import cloudpickle
+
+        name, ahead = f"quantlab-{time.time_ns():x}", deque[distributed.Future]()
+        _wait_for_workers(self._client)
+        held = self._client.scatter(cloudpickle.dumps(call), broadcast=True, hash=False)
+        numbers = itertools.count(first)
+        try:
+            while True:
+                while len(ahead) < _IN_FLIGHT_PER_THREAD * self.threads():
+                    i = next(numbers)
+                    ahead.append(self._client.submit(alone, held, i, key=f"{name}-{i}", pure=False))
+                try:
+                    yield ahead[0].result()
+                except distributed.KilledWorker as error:
+                    raise ClusterError(
+                        f"workers died again and again under one null market: {error}. Their logs say why; "
+                        "if it is memory, use workers with fewer threads."
+                    ) from error
+                ahead.popleft()
+        finally:
+            self._client.cancel(list(ahead), force=True)
 
 
 def _wait_for_workers(client: distributed.Client) -> None:

@@ -13,7 +13,7 @@ import importlib.util
 import inspect
 import pickle
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +27,7 @@ from quantlab.errors import ClusterError, UnknownNameError
 from quantlab.market.candles import Candles
 from quantlab.signals import REGISTRY, Strategy, find_strategy
 from quantlab.space import Cells
+from quantlab.threads import at_most
 
 
 @functools.cache
@@ -127,6 +128,18 @@ def compute(parcel: Parcel, part: Cells) -> np.ndarray:
             raise Reschedule  # nobody waits for it; should somebody do so again, it is run again
 
     return run_part(job, part, still_wanted)
+
+
+def alone(call: bytes, number: int) -> float:
+    """Make one call of a function that was sent, on one thread of a worker."""
+    with at_most(1):
+        return float(_sent(call)(number))
+
+
+@functools.lru_cache(maxsize=4)
+def _sent(call: bytes) -> Callable[[int], float]:
+    function: Callable[[int], float] = pickle.loads(call)
+    return function
 
 
 @functools.lru_cache(maxsize=32)

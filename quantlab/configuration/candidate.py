@@ -15,9 +15,10 @@ from quantlab.configuration.provenance import collect
 from quantlab.configuration.searched import Search
 from quantlab.market.candles import Candles
 from quantlab.regimes import detect
+from quantlab.validation.verdict import cell_json
 
 if TYPE_CHECKING:
-    from quantlab.backtest.surface import Surface
+    from quantlab.backtest.surface import Cell, Surface
     from quantlab.validation.verdict import Verdict
 
 
@@ -30,6 +31,7 @@ def candidate(
     source: str,
     method: str = "grid",
     seed: int | None = None,
+    member: Cell | None = None,
     **extras: Any,
 ) -> dict[str, Any]:
     """The V3 document of a verdict, approved or refused by the gate, approved by nobody yet.
@@ -47,9 +49,11 @@ def candidate(
         Where the candles come from, for a reader.
     method, seed : optional
         Of the search.
+    member : Cell, optional
+        The member of the verdict's ensemble that the document is about; by default the verdict's cell.
     **extras
         Optional arguments of `document.build`: expires_at, market_facts, effective_trials, may_trade,
-        parent_config_id, generation, hold_out_touches.
+        parent_config_id, generation, hold_out_touches, group.
 
     Returns
     -------
@@ -61,21 +65,25 @@ def candidate(
     IntegrityError
         The parts are not of one run.
     """
-    strategy, rules, params = surface.strategy, surface.execution, dict(verdict.cell.params)
+    cell = verdict.cell if member is None else member
+    strategy, rules, params = surface.strategy, surface.execution, dict(cell.params)
     gate = verdict.evidence.gate
     runs = {
         name: run_cell(strategy, candles, params, replace(rules, assumption=cast(Assumption, name)))
         for name in ASSUMPTIONS
     }
     second = replay(strategy, candles, params, rules)
-    search = Search.of(
-        surface, params, objective=gate.metric, min_trades=gate.min_trades, method=method, seed=seed
-    )
+    how: dict[str, Any] = {"objective": gate.metric, "min_trades": gate.min_trades}
+    how |= {"method": method, "seed": seed}
+    if verdict.members:
+        search = Search.of_member(surface, cell.index, **how)
+    else:
+        search = Search.of(surface, params, **how)
     return build(
         strategy,
         candles,
         search,
-        verdict.to_json(),
+        {**verdict.to_json(), "cell": cell_json(cell)},
         runs,
         compare(runs[rules.assumption], second),
         provenance=collect(),

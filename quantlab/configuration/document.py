@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 VALID_DAYS = 90
 """A document expires so many days after its creation: a strategy that nobody looks at again must stop."""
 
+_READS_GROUPS = 1  # a reader of 3.0 would trade a member with all of the equity
+
 _NO_GIT = "not run from a git checkout"
 
 
@@ -58,6 +60,7 @@ def build(
     parent_config_id: str | None = None,
     generation: int = 0,
     hold_out_touches: int | None = None,
+    group: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The candidate document of a validated cell, approved by nobody yet.
 
@@ -95,6 +98,8 @@ def build(
         0 for the first of its line.
     hold_out_touches : int, optional
         How often the market's hold-out was touched; None if none was kept apart.
+    group : mapping, optional
+        The section ``group`` of a member of an ensemble: see `group_section`.
 
     Returns
     -------
@@ -121,7 +126,11 @@ def build(
     signals = strategy.signals(candles, strategy.space.points([params]).params())
     walk = WalkForward.from_json(evidence["walk_forward"])
     document = {
-        "schema": {"name": NAME, "version": f"{VERSION[0]}.{VERSION[1]}", "least_reader": f"{VERSION[0]}.0"},
+        "schema": {
+            "name": NAME,
+            "version": f"{VERSION[0]}.{VERSION[1]}",
+            "least_reader": f"{VERSION[0]}.{0 if group is None else _READS_GROUPS}",
+        },
         "identity": _identity(provenance, created_at, expires_at, parent_config_id, generation),
         "strategy": {**sections.strategy_head(strategy), "parameters": parameters},
         "market": sections.market(candles, market_facts),
@@ -136,6 +145,8 @@ def build(
     }
     if regimes is not None:
         document["regime"] = regime.section(regimes, may_trade)
+    if group is not None:
+        document["group"] = dict(group)
     document = with_id(document)
     validate(document)
     return document

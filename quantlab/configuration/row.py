@@ -107,8 +107,9 @@ def candidate_id(document: Mapping[str, Any]) -> uuid.UUID:
     """The id of the row: the same for every document of the same candidate.
 
     A UUID (version 5) of what makes a candidate: strategy and its code, parameters, market, rules, costs,
-    the candles' fingerprint, the engine's source and the regime. Dates, approvals and the evidence are left
-    out: to validate again, or to approve, updates the row and makes no second one.
+    the candles' fingerprint, the engine's source, the regime, and the group if it trades in one. Dates,
+    approvals and the evidence are left out: to validate again, or to approve, updates the row and makes no
+    second one.
     """
     strategy, market = document["strategy"], document["market"]
     key = {
@@ -123,6 +124,8 @@ def candidate_id(document: Mapping[str, Any]) -> uuid.UUID:
         "engine": document["identity"]["engine_hash"],
         "regime": _regime(document),
     }
+    if "group" in document:  # the same cell alone would be another configuration: it has another weight
+        key["group"] = document["group"]["id"]
     return uuid.uuid5(NAMESPACE, sha256(key))
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
 
 NAME = "quantlab.config"
-VERSION = (3, 0)
+VERSION = (3, 1)
 """The version that this package writes, and the newest that it reads in full."""
 
 _REMEDY = {

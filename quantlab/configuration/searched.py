@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quantlab.backtest.surface import sign
 from quantlab.configuration.nulls import plain, stated
 from quantlab.errors import IntegrityError
 from quantlab.space import Choice, Float, Grid, Int, Parameter, Points
@@ -41,8 +42,8 @@ class Search:
         1 + the cells with trades enough whose objective is better than that of the chosen one.
     ranked : int
         Cells with trades enough.
-    rule : {"plateau", "most_trades"}
-        How the cell was chosen; the second where no cell has trades enough, and so none can be approved.
+    rule : {"plateau", "ensemble", "most_trades"}
+        How the cell was chosen; the last where no cell has trades enough, and so none can be approved.
     score : float
         Plateau score of the chosen cell; NaN without a plateau.
     values : mapping
@@ -114,9 +115,42 @@ class Search:
             half_width=dict(plateau.half_width) if plateau else {},
         )
 
+    @classmethod
+    def of_member(
+        cls,
+        surface: Surface,
+        index: tuple[int, ...],
+        *,
+        objective: str,
+        min_trades: int,
+        method: str = "grid",
+        seed: int | None = None,
+    ) -> Search:
+        """Read the facts off a surface of whose ensemble the cell at `index` is a member."""
+        figures = sign(objective) * surface.eligible(objective, min_trades)
+        return cls(
+            method=method,
+            seed=seed,
+            surface_key=surface.key,
+            space_hash=surface.cells.space.hash,
+            objective=objective,
+            trials_in_run=int(np.count_nonzero(surface.cells.allowed)),
+            rank=1 + int(np.count_nonzero(figures > figures[index])),
+            ranked=int(np.count_nonzero(np.isfinite(figures))),
+            rule="ensemble",
+            score=math.nan,
+            values=tried(surface.cells),
+            half_width={},
+        )
+
     @property
     def why(self) -> str:
         """Why this cell was chosen, in a sentence."""
+        if self.rule == "ensemble":
+            return (
+                f"one of the best hundredth by {self.objective}, which trade together: number {self.rank} of "
+                f"the {self.ranked} cells with trades enough"
+            )
         if self.rule != "plateau":
             return "no cell has trades enough for a plateau: the cell with most trades, only to be seen"
         return (

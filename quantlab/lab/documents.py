@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from quantlab.backtest.surface import Surface
+from quantlab.backtest.surface import Cell, Surface
 from quantlab.market.candles import Candles
 from quantlab.store.store import Store
 from quantlab.validation.verdict import Verdict
@@ -26,11 +26,14 @@ class Approval:
         SHA-256 (hex) of the V3 document.
     path : Path
         The exported document.
+    members : tuple of Approval
+        Of an ensemble all of them, the best first, whose figures these are; empty of a single cell.
     """
 
     id: str
     config_id: str
     path: Path
+    members: tuple[Approval, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,29 @@ class Judged:
     searched: Surface  # with what else was asked of the sweep
 
 
-def draft(origin: Judged, verdict: Verdict, touches: int | None = None) -> dict[str, Any]:
-    """The V3 document of a verdict, not yet approved; `touches` are those of the market's hold-out."""
+def drafts(origin: Judged, verdict: Verdict, touches: int | None = None) -> list[dict[str, Any]]:
+    """The V3 documents of a verdict, not yet approved: of its cell, or of each member of its ensemble.
+
+    Parameters
+    ----------
+    origin : Judged
+    verdict : Verdict
+    touches : int, optional
+        Of the market's hold-out; None if it has none.
+    """
+    from quantlab.configuration.group import group_sections
+
+    if not verdict.members:
+        return [_draft(origin, verdict, verdict.cell, hold_out_touches=touches)]
+    params = [cell.params for cell in verdict.members]
+    groups = group_sections(verdict.surface_key, params, verdict.evidence.gate.metric)
+    return [
+        _draft(origin, verdict, cell, hold_out_touches=touches, group=group)
+        for cell, group in zip(verdict.members, groups, strict=True)
+    ]
+
+
+def _draft(origin: Judged, verdict: Verdict, cell: Cell, **extras: Any) -> dict[str, Any]:
     from quantlab.configuration.candidate import candidate
 
     where = origin.surface.identity
@@ -59,7 +83,8 @@ def draft(origin: Judged, verdict: Verdict, touches: int | None = None) -> dict[
         source=source,
         method=origin.method,
         seed=origin.seed,
-        hold_out_touches=touches,
+        member=cell,
+        **extras,
     )
 
 

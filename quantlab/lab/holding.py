@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quantlab.errors import InputError
 from quantlab.lab.documents import Judged
@@ -152,7 +152,7 @@ class HoldingOut:
             )
         origin, where = self._origin(verdict), verdict.market
         strategy, execution = origin.surface.strategy, origin.surface.execution
-        family, params = origin.candles.family, dict(verdict.cell.params)
+        family, params = origin.candles.family, _traded(verdict)
         key = candidate_key(strategy, params, where, execution)
         touch = self.store.hold_outs.find_look(family, key)
         if touch is not None and touch.answer is not None:
@@ -166,7 +166,7 @@ class HoldingOut:
         )
         check_same_past(candles, where)
         first_held_bar(candles, held)  # what cannot be answered is not counted
-        touch = self.store.hold_outs.count_look(held, key, candles.last_ms, f"{strategy.name} {params}")
+        touch = self.store.hold_outs.count_look(held, key, candles.last_ms, f"{strategy.name} {params[0]}")
         number = [look.number for look in self.store.hold_outs.looks(held)].index(touch.number) + 1
         answer = trade(strategy, candles, params, execution, held, number)
         return Look.from_json(self.store.hold_outs.answer_look(touch, answer.to_json()))
@@ -182,7 +182,7 @@ class HoldingOut:
         if held is None:
             return {"hold-out": "none was locked away"}
         origin = self._origin(verdict).surface
-        key = candidate_key(origin.strategy, verdict.cell.params, verdict.market, origin.execution)
+        key = candidate_key(origin.strategy, _traded(verdict), verdict.market, origin.execution)
         touch = self.store.hold_outs.find_look(held.family, key)
         said = {"hold-out": f"{held}; {held.touches} touches"}
         if touch is not None:
@@ -225,6 +225,10 @@ class HoldingOut:
     if TYPE_CHECKING:
 
         def _origin(self, verdict: Verdict) -> Judged: ...
+
+
+def _traded(verdict: Verdict) -> list[dict[str, Any]]:
+    return [dict(cell.params) for cell in verdict.members or (verdict.cell,)]
 
 
 def _check_open(held: HoldOut) -> None:

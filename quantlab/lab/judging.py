@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from quantlab.backtest.markets import plain_surface
 from quantlab.errors import InputError, NotStoredError
-from quantlab.lab.documents import Approval, Judged, approved_before, draft, put_document
+from quantlab.lab.documents import Approval, Judged, approved_before, drafts, put_document
 from quantlab.lab.holding import HoldingOut
 from quantlab.lab.ledger import count_outside, standing
 from quantlab.lab.nulls import StoredNulls
@@ -48,6 +50,7 @@ class Judging(HoldingOut):
         *,
         gate: Gate | None = None,
         progress: bool = True,
+        cluster: Any = None,
     ) -> Verdict:
         """Ask the gate whether what a sweep or a search found is real; evidence and reasons, stored.
 
@@ -64,6 +67,8 @@ class Judging(HoldingOut):
         gate : Gate, optional
             Thresholds.
         progress : bool
+        cluster : distributed.Client, Dask cluster or str, optional
+            Search null markets on its workers: the same verdict.
         """
         surface = searched.surface if isinstance(searched, Study) else searched
         whole, surface = surface, plain_surface(surface)
@@ -80,14 +85,16 @@ class Judging(HoldingOut):
         late = count_outside(self.store, surface, method)
         place = standing(self.store, surface.identity, self._searches.get(surface.key, surface.key), late)
         nulls = StoredNulls(self.store, key)
-        how: dict[str, Any] = {"earlier": nulls.earlier(), "drawn": nulls.keep, "progress": progress}
+        how: dict[str, Any] = {"earlier": nulls.earlier(), "drawn": nulls.keep}
+        how |= {"progress": progress, "cluster": cluster}
         try:
             verdict = validate(surface, candles, gate=gate, search=again, standing=place, **how)
         except Interrupted as error:
             nulls.keep(error.rerun)
             raise
         judged = self._judged[surface.key] = Judged(surface, candles, method, seed, _now(), whole)
-        put_document(self.store, self._document(verdict))
+        for each in self._documents(verdict):
+            put_document(self.store, each)
         document = {"verdict": verdict.to_json(), "created_at": judged.created_at}
         self.store.put_verdict(key, surface.key, document)
         nulls.drop()
@@ -95,6 +102,8 @@ class Judging(HoldingOut):
 
     def approve(self, verdict: Verdict, *, by: str, reason: str) -> Approval:
         """Approve what the gate approved: the row becomes active and the V3 document is exported.
+
+        Of an ensemble all members are approved and exported, or none; what was active before is deactivated.
 
         Parameters
         ----------
@@ -110,24 +119,45 @@ class Judging(HoldingOut):
         """
         from quantlab.configuration import canonical, document, export, reader
 
-        draft = self._document(verdict)
+        drafts = self._documents(verdict)
         # first, so that a refusal is refused even where an earlier approval of the same cell is in force
-        fresh = document.approve(draft, by=by, reason=reason, at=_now())
-        approved = approved_before(self.store, draft) or fresh
-        row_id, payload = put_document(self.store, approved)
-        if not any(str(row["id"]) == row_id for row in self.store.active_configurations()):
-            self.store.approve(row_id, hashlib.sha256(payload).hexdigest(), by, reason)
-        path = export.write(approved, self.settings.home / "configurations")
-        reader.read(path)
-        return Approval(row_id, canonical.config_id(approved), path)
+        fresh = [document.approve(draft, by=by, reason=reason, at=_now()) for draft in drafts]
+        before = [approved_before(self.store, draft) for draft in drafts]
+        known = [earlier for earlier in before if earlier is not None]
+        approved = known if len(known) == len(drafts) else fresh
+        stored = {}
+        for each in approved:
+            row_id, payload = put_document(self.store, each)
+            stored[row_id] = hashlib.sha256(payload).hexdigest()
+        if len(known) < len(drafts):
+            self._activate(approved, stored, by, reason)
+        done = []
+        for each, row_id in zip(approved, stored, strict=True):
+            path = export.write(each, self.settings.home / "configurations")
+            reader.read(path)
+            done.append(Approval(row_id, canonical.config_id(each), path))
+        return replace(done[0], members=tuple(done) if verdict.members else ())
+
+    def _activate(
+        self, approved: Sequence[dict[str, Any]], stored: dict[str, str], by: str, reason: str
+    ) -> None:
+        """One configuration, or all members of a group in one transaction."""
+        if "group" in approved[0]:
+            self.store.approve_group(approved[0]["group"]["id"], stored, by, reason)
+            return
+        for row_id, sha in stored.items():
+            self.store.approve(row_id, sha, by, reason)
 
     def _origin(self, verdict: Verdict) -> Judged:
         if verdict.surface_key not in self._judged:
             raise InputError("this verdict was not made by this lab: call lab.validate on its surface first.")
         return self._judged[verdict.surface_key]
 
+    def _documents(self, verdict: Verdict) -> list[dict[str, Any]]:
+        return drafts(self._origin(verdict), verdict, self._touches(verdict.market["family"]))
+
     def _document(self, verdict: Verdict) -> dict[str, Any]:
-        return draft(self._origin(verdict), verdict, self._touches(verdict.market["family"]))
+        return self._documents(verdict)[0]
 
 
 def _now() -> str:

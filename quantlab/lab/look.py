@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any
@@ -18,7 +18,7 @@ from quantlab.market.candles import Candles, iso
 from quantlab.signals import Strategy
 from quantlab.store.holdouts import HoldOut
 from quantlab.validation.statistics import sharpe, upper_p
-from quantlab.validation.walkforward import trade_window
+from quantlab.validation.walkforward import trade_together
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Look:
     days, trades : int
     number, looks : int
         Which look this was, of how many.
+    members : int
+        Cells that were traded together; `params` are those of the first.
     """
 
     family: str
@@ -61,6 +63,7 @@ class Look:
     trades: int
     number: int
     looks: int
+    members: int = 1
 
     @property
     def passed(self) -> bool:
@@ -94,11 +97,14 @@ class Look:
 
 
 def candidate_key(
-    strategy: Strategy, params: Mapping[str, Any], market: Mapping[str, Any], execution: Execution
+    strategy: Strategy,
+    params: Sequence[Mapping[str, Any]],
+    market: Mapping[str, Any],
+    execution: Execution,
 ) -> str:
     """SHA-256 (hex) of what is traded and how; whatever search it came from, it is one candidate."""
     where = [market[name] for name in ("exchange", "symbol", "timeframe")]
-    what = [strategy.name, strategy.code_hash, dict(params), where, execution.to_json()]
+    what = [strategy.name, strategy.code_hash, [dict(one) for one in params], where, execution.to_json()]
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
@@ -126,31 +132,32 @@ def check_same_past(candles: Candles, judged: Mapping[str, Any]) -> None:
 def trade(
     strategy: Strategy,
     candles: Candles,
-    params: Mapping[str, Any],
+    params: Sequence[Mapping[str, Any]],
     execution: Execution,
     held: HoldOut,
     number: int,
 ) -> Look:
-    """Trade a cell on the bars of a hold-out, entered flat; its signals may look back before them.
+    """Trade cells together on the bars of a hold-out, entered flat; its signals may look back before them.
 
     Parameters
     ----------
     strategy : Strategy
     candles : Candles
         The history and the bars of the hold-out.
-    params : mapping
+    params : sequence of mapping
+        Of the cell, or of each member of an ensemble.
     execution : Execution
     held : HoldOut
     number : int
         Which look this is.
     """
     first = first_held_bar(candles, held)
-    window = trade_window(strategy, candles, params, execution, slice(first, len(candles)))
+    window = trade_together(strategy, candles, params, execution, slice(first, len(candles)))
     return Look(
         family=candles.family,
         timeframe=candles.timeframe,
         strategy=strategy.name,
-        params=dict(params),
+        params=dict(params[0]),
         first_ms=int(candles.timestamps[first]),
         last_ms=candles.last_ms,
         value=window.timing_t,
@@ -162,4 +169,5 @@ def trade(
         trades=window.trades,
         number=number,
         looks=held.looks,
+        members=len(params),
     )

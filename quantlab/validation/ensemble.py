@@ -8,9 +8,8 @@ every day; what that would cost is not charged).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +20,8 @@ from quantlab.backtest.trades import Run
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
 from quantlab.validation.statistics import sharpe, timing_alpha_t
-from quantlab.validation.walkforward import Window, trade_window
+from quantlab.validation.thresholds import Gate
+from quantlab.validation.walkforward import choose
 
 SHARE, LEAST, MOST = 0.01, 5, 20
 """Share of the eligible cells that are members, and how many these are at least and at most."""
@@ -100,31 +100,23 @@ def runs_of(
     return tuple(run_cell(strategy, candles, dict(cell.params), execution) for cell in cells)
 
 
-def trade_together(
-    strategy: Strategy,
-    candles: Candles,
-    params: Sequence[Mapping[str, Any]],
-    execution: Execution,
-    window: slice,
-) -> Window:
-    """Trade several cells in one window with equal weights; see `trade_window`.
+def chosen(surface: Surface, gate: Gate, min_trades: int | None = None) -> tuple[Cell, ...]:
+    """What a gate would export of a search: the middle of its plateau, or the members of its ensemble.
 
     Parameters
     ----------
-    strategy : Strategy
-    candles : Candles
-    params : sequence of mapping
-        Of each member; none: stay flat.
-    execution : Execution
-    window : slice
+    surface : Surface
+    gate : Gate
+    min_trades : int, optional
+        Instead of that of the gate, on a part of the history.
+
+    Returns
+    -------
+    tuple of Cell
+        Empty if no cell, or too few for an ensemble, trade enough.
     """
-    if not params:
-        return trade_window(strategy, candles, None, execution, window)
-    windows = [trade_window(strategy, candles, one, execution, window) for one in params]
-    return Window(
-        windows[0].days,
-        np.mean([one.daily for one in windows], axis=0),
-        windows[0].market,
-        np.mean([one.exposure for one in windows], axis=0),
-        sum(one.trades for one in windows),
-    )
+    least = gate.min_trades if min_trades is None else min_trades
+    if gate.choice == "ensemble":
+        return choose_ensemble(surface, gate.metric, least)
+    cell = choose(surface, gate.metric, least)
+    return () if cell is None else (cell,)

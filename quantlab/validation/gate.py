@@ -23,20 +23,20 @@ from quantlab.backtest.daily import DAY_MS
 from quantlab.backtest.markets import plain_surface
 from quantlab.backtest.surface import Cell, Surface
 from quantlab.backtest.sweep import surface_key, sweep
-from quantlab.backtest.trades import Run
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.progress import tell
-from quantlab.space import Cells, Grid
-from quantlab.validation import evidence
+from quantlab.space import Grid
+from quantlab.validation import evidence, together
 from quantlab.validation.budget import Standing
+from quantlab.validation.ensemble import chosen
 from quantlab.validation.reported import reported
 from quantlab.validation.rerun import Rerun
 from quantlab.validation.snooping import search_rerun, superior
 from quantlab.validation.splits import Split, day_starts, walk_forward
 from quantlab.validation.thresholds import Gate
 from quantlab.validation.verdict import Evidence, Test, Verdict, conclude
-from quantlab.validation.walkforward import Search, WalkForward, at_rate, choose, refit, trade_window
+from quantlab.validation.walkforward import Search, WalkForward, at_rate, refit, trade_together
 
 __all__ = ["Gate", "candidate", "validate", "verdict_key", "windows"]
 
@@ -58,8 +58,9 @@ def validate(
     earlier: Rerun | None = None,
     drawn: Callable[[Rerun], None] | None = None,
     progress: bool = True,
+    cluster: Any = None,
 ) -> Verdict:
-    """Judge the plateau of a search on the candles it was made on.
+    """Judge what a search would export, its plateau or its ensemble, on the candles it was made on.
 
     The search is run again on markets without an edge, hundreds of times where it found something, on each
     walk-forward training slice and on the history without its most recent part. What is drawn follows from
@@ -89,6 +90,8 @@ def validate(
         Told once a second what was drawn so far.
     progress : bool
         Show a progress bar.
+    cluster : distributed.Client, Dask cluster or str, optional
+        Run the search on null markets on its workers, to the same verdict.
 
     Returns
     -------
@@ -122,30 +125,34 @@ def validate(
     adaptive, search = search is not None, search or _same_search(surface, candles)
     level = standing.share(gate.alpha) if standing else gate.alpha
     cut = windows(candles, gate)
+    members = chosen(surface, gate) if gate.choice == "ensemble" else ()
     cell = candidate(surface, gate)
-    one = evidence.Candidate(surface.strategy, candles, cell.params, surface.execution)
-    run = one.run()
+    ones = [
+        evidence.Candidate(surface.strategy, candles, each.params, surface.execution)
+        for each in members or (cell,)
+    ]
+    runs = [one.run() for one in ones]
     with _Steps(gate.folds + 3, progress) as step:
         step("integrity")
-        tests = _integrity(one, surface.cells, run, gate)
+        tests = together.integrity(ones, surface.cells, runs, gate)
         step(_NULLS)
-        again, nulls = search_rerun(
-            surface, search, candles, gate, level, earlier=earlier, drawn=step.hears(drawn), progress=progress
-        )
+        drawing: dict[str, Any] = {"earlier": earlier, "drawn": step.hears(drawn), "progress": progress}
+        again, nulls = search_rerun(surface, search, candles, gate, level, cluster=cluster, **drawing)
         tests += [again] if adaptive else [again, superior(surface, candles, gate, level)]
         step("most recent data")
         tests.append(_recent(surface, candles, search, gate))
         step("stress and fills")
-        tests += [evidence.survives_costs(one, gate), evidence.survives_delay(one, gate)]
+        tests += together.stress(ones, gate)
         table, walked = _walk(surface, candles, search, cut, gate, step)
-        filled, fills = evidence.fill_assumptions(one)
+        filled, fills = evidence.fill_assumptions(ones[0])
     tried = int(np.count_nonzero(surface.cells.allowed))
     trials_ever = standing.trials if standing else trials_ever
     tests += [
         walked,
         filled,
-        *reported(one, surface, run, table, gate, search if adaptive else None, nulls=nulls),
+        *reported(ones[0], surface, runs[0], table, gate, search if adaptive else None, nulls=nulls),
         evidence.plateau_or_peak(surface, cell, gate),
+        together.beside(surface, candles, cell, gate),
         evidence.trials(tried, trials_ever, standing, gate.alpha),
     ]
     return conclude(
@@ -155,6 +162,7 @@ def validate(
         surface_key=surface.key,
         market=surface.identity.to_json(),
         execution=surface.execution.to_json(),
+        members=members,
     )
 
 
@@ -175,8 +183,8 @@ def verdict_key(surface: Surface, gate: Gate) -> str:
 def candidate(surface: Surface, gate: Gate) -> Cell:
     """The cell that is judged: the middle of the plateau among cells that trade enough.
 
-    If no cell trades enough it is the one that trades most, so that there is something to show; the test
-    of the number of trades refuses it.
+    Of an ensemble it is the best member. If no cell trades enough it is the one that trades most, so that
+    there is something to show; the test of the number of trades refuses it.
 
     Parameters
     ----------
@@ -193,9 +201,9 @@ def candidate(surface: Surface, gate: Gate) -> Cell:
         raise InputError(
             f"at least one cell must satisfy the constraints {surface.strategy.space.constraints}."
         )
-    cell = choose(surface, gate.metric, gate.min_trades)
-    if cell is not None:
-        return cell
+    cells = chosen(surface, gate)
+    if cells:
+        return cells[0]
     most = np.unravel_index(int(np.nanargmax(trades)), surface.shape)
     return surface.cell(tuple(int(i) for i in most))
 
@@ -269,6 +277,7 @@ def _walk(
         folds,
         metric=gate.metric,
         min_trades=gate.min_trades,
+        choice=lambda found, least: chosen(found, gate, least),
         step=step,
     )
     test = evidence.walk_forward(table)
@@ -280,21 +289,11 @@ def _recent(surface: Surface, candles: Candles, search: Search, gate: Gate) -> T
     share = replace(gate, folds=1, first=1.0 - gate.recent)
     split = windows(candles, share)[0]
     known = candles[split.train]
-    cell = choose(search(known), gate.metric, at_rate(gate.min_trades, len(known), len(candles)))
-    params = None if cell is None else cell.params
-    window = trade_window(surface.strategy, candles, params, surface.execution, split.test)
-    return replace(evidence.recently(window, cell, gate), seconds=time.perf_counter() - begin)
-
-
-def _integrity(one: evidence.Candidate, cells: Cells, run: Run, gate: Gate) -> list[Test]:
-    return [
-        evidence.enough_trades(run, gate),
-        evidence.enough_activity(run, one.candles, gate),
-        evidence.costs_charged(one.execution),
-        evidence.few_missing(one.candles, gate),
-        *evidence.time_rule(one, cells),
-        evidence.second_engine(one, run),
-    ]
+    cells = chosen(search(known), gate, at_rate(gate.min_trades, len(known), len(candles)))
+    params = [cell.params for cell in cells]
+    window = trade_together(surface.strategy, candles, params, surface.execution, split.test)
+    found = evidence.recently(window, cells[0] if cells else None, gate)
+    return replace(found, seconds=time.perf_counter() - begin)
 
 
 class _Steps:

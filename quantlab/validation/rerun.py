@@ -8,9 +8,11 @@ filter, it does there too, so that its freedom to pick is paid for in full.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +22,6 @@ from quantlab.backtest.surface import Surface
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.market.nulls import permute, sign_flip
-from quantlab.validation.walkforward import Search
 
 Score = Callable[[Surface], float]
 NULLS: Mapping[str, Callable[[Candles, np.random.Generator], Candles]] = {
@@ -172,10 +173,10 @@ def best_timing_t(min_trades: int = 30) -> Score:
 
 
 def rerun(
-    search: Search,
+    search: Callable[[Candles], Any],
     candles: Candles,
     *,
-    score: Score | None = None,
+    score: Callable[[Any], float] | None = None,
     real: float | None = None,
     draws: int = 199,
     alpha: float | None = None,
@@ -183,12 +184,13 @@ def rerun(
     earlier: Rerun | None = None,
     drawn: Callable[[Rerun], None] | None = None,
     progress: bool = True,
+    cluster: Any = None,
 ) -> Rerun:
     """Run a search again on mirrored and on shuffled markets.
 
     Parameters
     ----------
-    search : callable ``(candles) -> Surface``
+    search : callable ``(candles) -> Surface``, or whatever `score` takes
         The complete search, the same on the same candles each time. Its cells must not have been chosen by
         looking at these candles.
     candles : Candles
@@ -208,6 +210,8 @@ def rerun(
     drawn : callable ``(Rerun) -> None``, optional
         Told once a second what was drawn so far, and at the end.
     progress : bool
+    cluster : distributed.Client, Dask cluster or str, optional
+        Run the search on its workers, a market on each thread; the scores are the same.
 
     Returns
     -------
@@ -238,17 +242,19 @@ def rerun(
     known, told = _scores(earlier, real, seed), time.monotonic()
     from tqdm.auto import tqdm
 
-    with tqdm(total=len(NULLS) * draws, disable=not progress, desc="null markets", leave=False) as bar:
+    shown: dict[str, Any] = {"disable": not progress, "desc": "null markets", "leave": False}
+    with _ordered(cluster) as in_order, tqdm(total=len(NULLS) * draws, **shown) as bar:
         try:
             for place, (null, make) in enumerate(NULLS.items()):
                 found = known[null]
+                scores = in_order(_drawing(search, score, candles, make, (seed, place)), len(found))
                 while not _answered(found, real, draws, alpha):
-                    rng = np.random.default_rng([seed, place, len(found)])
-                    found.append(score(search(make(candles, rng))))
+                    found.append(next(scores))
                     bar.update()
                     if drawn and time.monotonic() > told + _TOLD_SECONDS:
                         drawn(_result(real, known, draws, seed))
                         told = time.monotonic()
+                scores.close()
                 bar.update(draws - len(found))
         except KeyboardInterrupt as error:
             raise Interrupted(_result(real, known, draws, seed)) from error
@@ -265,6 +271,40 @@ class Interrupted(KeyboardInterrupt):
         drawn = sum(len(null.scores) for null in found.nulls)
         super().__init__(f"interrupted after {drawn} null markets: call again with `earlier=` to go on.")
         self.rerun = found
+
+
+Ordered = Callable[[Callable[[int], float], int], Generator[float, None, None]]
+
+
+@contextmanager
+def _ordered(cluster: Any) -> Iterator[Ordered]:
+    """What makes calls one after the other, from a number on: here, or ahead on the workers of a cluster."""
+    if cluster is None:
+        yield _here
+        return
+    from quantlab.backtest.cluster import connect
+
+    with connect(cluster) as workers:
+        yield workers.in_order
+
+
+def _here(call: Callable[[int], float], first: int) -> Generator[float, None, None]:
+    yield from map(call, itertools.count(first))
+
+
+def _drawing(
+    search: Callable[[Candles], Any],
+    score: Callable[[Any], float],
+    candles: Candles,
+    make: Callable[[Candles, np.random.Generator], Candles],
+    seeds: tuple[int, int],
+) -> Callable[[int], float]:
+    """The score on the null market of a number."""
+
+    def draw(number: int) -> float:
+        return score(search(make(candles, np.random.default_rng([*seeds, number]))))
+
+    return draw
 
 
 def _answered(scores: list[float], real: float, draws: int, alpha: float | None) -> bool:

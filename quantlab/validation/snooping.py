@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 from quantlab.backtest.daily import day_numbers
 from quantlab.backtest.plateau import plateau_index
@@ -12,6 +13,7 @@ from quantlab.backtest.surface import Surface
 from quantlab.backtest.sweep import sweep
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
+from quantlab.validation.ensemble import chosen, record, runs_of
 from quantlab.validation.rerun import Rerun, Score, rerun
 from quantlab.validation.spa import LEAST_BLOCKS, superior_ability
 from quantlab.validation.thresholds import Gate
@@ -26,6 +28,15 @@ _LEAST_RESOLVED = 2
 
 _MOST_BLOCKS = 208
 _BLOCK_DAYS = 5
+
+
+def ensemble_timing_t(surface: Surface, candles: Candles, gate: Gate) -> float:
+    """Timing alpha t of what the ensemble of a search earned on its candles; -inf if there is none."""
+    members = chosen(surface, gate)
+    if not members:
+        return -math.inf
+    t = record(runs_of(surface.strategy, candles, members, surface.execution)).timing_t
+    return t if math.isfinite(t) else -math.inf
 
 
 def winner_timing_t(gate: Gate) -> Score:
@@ -59,6 +70,7 @@ def search_rerun(
     earlier: Rerun | None = None,
     drawn: Callable[[Rerun], None] | None = None,
     progress: bool = True,
+    cluster: Any = None,
 ) -> tuple[Test, Rerun | None]:
     """The whole search on mirrored and on shuffled markets, by what its winner earned beyond holding.
 
@@ -76,6 +88,8 @@ def search_rerun(
     drawn : callable ``(Rerun) -> None``, optional
         Told now and then what was drawn so far.
     progress : bool
+    cluster
+        As of `rerun`.
 
     Returns
     -------
@@ -88,17 +102,24 @@ def search_rerun(
     score = winner_timing_t(gate)
     if draws > gate.most_draws:
         return Test(name, None, level, False, _spent(level, draws, gate)), None
+    real = score(surface) if gate.choice == "plateau" else ensemble_timing_t(surface, candles, gate)
+
+    def earned(market: Candles) -> float:
+        found = search(market)
+        return score(found) if gate.choice == "plateau" else ensemble_timing_t(found, market, gate)
+
     try:
         found = rerun(
-            search,
+            earned,
             candles,
-            score=score,
-            real=score(surface),
+            score=float,
+            real=real,
             draws=draws,
             alpha=level,
             earlier=earlier,
             drawn=drawn,
             progress=progress,
+            cluster=cluster,
         )
     except InputError as error:
         return Test(name, None, level, False, str(error), time.perf_counter() - begin), None

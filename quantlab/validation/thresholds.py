@@ -8,6 +8,9 @@ from typing import Any
 
 from quantlab.errors import InputError, UnknownNameError
 
+CHOICES = ("plateau", "ensemble")
+"""What a gate may judge."""
+
 
 @dataclass(frozen=True)
 class Gate:
@@ -33,6 +36,9 @@ class Gate:
         Train on a window of constant length instead of all the history before the test.
     metric : str
         Metric whose plateau is chosen. By default what holding the market would not have earned.
+    choice : {"plateau", "ensemble"}
+        What is judged and exported: the cell in the middle of the best plateau, or the best hundredth of the
+        cells together (5 to 20, equal weights), ranked by `metric`.
     min_trades : int
         Least closed trades on the whole history. On a part of it the choice asks for the same rate.
     min_activity : float
@@ -57,6 +63,7 @@ class Gate:
     embargo_days: int = 1
     rolling: bool = False
     metric: str = "timing_t"
+    choice: str = "plateau"
     min_trades: int = 30
     min_activity: float = 0.05
     max_missing: float = 0.02
@@ -78,6 +85,8 @@ class Gate:
             ("stress_delay_bars", 1),
         ):
             _check(name, getattr(self, name), getattr(self, name) >= least, f"at least {least}")
+        if self.choice not in CHOICES:
+            raise UnknownNameError("choice of the gate", self.choice, CHOICES)
         _check("stress_costs", self.stress_costs, self.stress_costs >= 1.0, "at least 1")
 
     def to_json(self) -> dict[str, Any]:

@@ -69,6 +69,7 @@ REPORTED: Mapping[str, str] = {
     "sensitivity": "one step in any parameter",
     "expected_sharpe": "Sharpe to expect",
     "plateau": "plateau against peak",
+    "ensemble": "ensemble against plateau and peak",
     "trials": "trials",
 }
 """Name and title of every test that is reported and never decides."""
@@ -181,7 +182,7 @@ class Verdict:
         Refused: one sentence per test that failed. Approved: what held.
     evidence : Evidence
     cell : Cell
-        The candidate: the middle of the plateau of the whole history.
+        The candidate: the middle of the plateau of the whole history, or the best member of an ensemble.
     strategy : str
         Name of the strategy.
     surface_key : str
@@ -190,6 +191,8 @@ class Verdict:
         Identity of the candles: exchange, symbol, timeframe, fingerprint, first_ms, last_ms, bars, family.
     execution : mapping
         `Execution.to_json` of the search.
+    members : tuple of Cell
+        Of the ensemble that was judged, the best first; empty where one cell was.
     """
 
     approved: bool
@@ -200,6 +203,7 @@ class Verdict:
     surface_key: str
     market: Mapping[str, Any]
     execution: Mapping[str, Any]
+    members: tuple[Cell, ...] = ()
 
     def __post_init__(self) -> None:
         if self.approved != _holds(self.evidence):
@@ -223,7 +227,8 @@ class Verdict:
             "surface_key": self.surface_key,
             "market": self.market,
             "execution": self.execution,
-            "cell": {"index": self.cell.index, "params": self.cell.params, "metrics": self.cell.metrics},
+            "cell": cell_json(self.cell),
+            "members": [cell_json(cell) for cell in self.members],
             "evidence": {
                 "tests": [asdict(test) for test in self.evidence.tests],
                 "walk_forward": self.evidence.walk_forward.to_json(),
@@ -246,16 +251,16 @@ class Verdict:
             raise IntegrityError(
                 f"a document of format {FORMAT!r} is needed, got {document.get('format')!r}."
             )
-        cell = document["cell"]
         return cls(
             document["approved"],
             tuple(document["reasons"]),
             _evidence(document["evidence"]),
-            Cell(index=tuple(cell["index"]), params=dict(cell["params"]), metrics=_figures(cell["metrics"])),
+            _cell(document["cell"]),
             document["strategy"],
             document["surface_key"],
             document["market"],
             document["execution"],
+            tuple(_cell(cell) for cell in document.get("members", ())),
         )
 
     def figure(self) -> go.Figure:
@@ -297,7 +302,7 @@ def conclude(evidence: Evidence, **identity: Any) -> Verdict:
     ----------
     evidence : Evidence
     **identity
-        The remaining fields of `Verdict`: cell, strategy, surface_key, market, execution.
+        The remaining fields of `Verdict`: cell, strategy, surface_key, market, execution, members.
     """
     approved = _holds(evidence)
     if approved:
@@ -308,6 +313,15 @@ def conclude(evidence: Evidence, **identity: Any) -> Verdict:
             f"the test {name!r} was not run: without it nothing is approved." for name in evidence.missing
         )
     return Verdict(approved, reasons, evidence, **identity)
+
+
+def cell_json(cell: Cell) -> dict[str, Any]:
+    """A cell as a verdict writes it."""
+    return {"index": cell.index, "params": cell.params, "metrics": cell.metrics}
+
+
+def _cell(document: Mapping[str, Any]) -> Cell:
+    return Cell(tuple(document["index"]), dict(document["params"]), _figures(document["metrics"]))
 
 
 def _holds(evidence: Evidence) -> bool:

@@ -27,6 +27,9 @@ from quantlab.validation.statistics import sharpe, timing_alpha_t, upper_p
 Search = Callable[[Candles], Surface]
 """The complete search of the user as a function of candles: the same cells, costs and rules each time."""
 
+Choice = Callable[[Surface, int], Sequence[Cell]]
+"""What is traded of a search, by what it found and the least closed trades."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -66,9 +69,10 @@ class Fold:
     ----------
     train_first_ms, train_last_ms, test_first_ms, test_last_ms : int
     params : mapping or None
-        What the training chose; None if no cell traded enough there, and the window was spent flat.
+        What the training chose, of an ensemble the best member; None if no cell traded enough there, and the
+        window was spent flat.
     in_sample_sharpe : float
-        Of the chosen cell on the training candles.
+        Of the chosen cell on the training candles, of an ensemble the mean of its members.
     out_of_sample_sharpe : float
         Of the same cell in the test window.
     trades : int
@@ -205,6 +209,36 @@ def trade_window(
     )
 
 
+def trade_together(
+    strategy: Strategy,
+    candles: Candles,
+    params: Sequence[Mapping[str, Any]],
+    execution: Execution,
+    window: slice,
+) -> Window:
+    """Trade several cells in one window with equal weights; see `trade_window`.
+
+    Parameters
+    ----------
+    strategy : Strategy
+    candles : Candles
+    params : sequence of mapping
+        Of each member; none: stay flat.
+    execution : Execution
+    window : slice
+    """
+    if not params:
+        return trade_window(strategy, candles, None, execution, window)
+    windows = [trade_window(strategy, candles, one, execution, window) for one in params]
+    return Window(
+        windows[0].days,
+        np.mean([one.daily for one in windows], axis=0),
+        windows[0].market,
+        np.mean([one.exposure for one in windows], axis=0),
+        sum(one.trades for one in windows),
+    )
+
+
 def refit(
     strategy: Strategy,
     candles: Candles,
@@ -214,6 +248,7 @@ def refit(
     *,
     metric: str = "sharpe",
     min_trades: int = 30,
+    choice: Choice | None = None,
     step: Callable[[str], None] = lambda _: None,
 ) -> WalkForward:
     """Search on each training slice, choose its plateau, trade it in the test slice, stitch the windows.
@@ -230,18 +265,20 @@ def refit(
         Metric whose plateau is chosen.
     min_trades : int
         Least closed trades on the whole history; a shorter training slice asks for the same rate.
+    choice : callable ``(surface, min_trades) -> cells``, optional
+        What is traded of each search, with equal weights; by default the middle of its plateau.
     step : callable ``(str) -> None``
         Told what begins, before each search.
     """
+    choice = choice or (lambda surface, least: _middle(surface, metric, least))
     folds, windows = [], []
     for number, split in enumerate(splits, 1):
         step(f"walk-forward fold {number} of {len(splits)}")
         training = candles[split.train.start : split.train.stop]
-        cell = choose(search(training), metric, at_rate(min_trades, len(training), len(candles)))
-        params = None if cell is None else cell.params
-        window = trade_window(strategy, candles, params, execution, split.test)
+        cells = choice(search(training), at_rate(min_trades, len(training), len(candles)))
+        window = trade_together(strategy, candles, [c.params for c in cells], execution, split.test)
         windows.append(window)
-        folds.append(_row(candles, split, cell, window, execution.days_per_year))
+        folds.append(_row(candles, split, cells, window, execution.days_per_year))
     return WalkForward(
         tuple(folds),
         tuple(np.concatenate([w.days for w in windows]).tolist()),
@@ -274,15 +311,20 @@ def _after_closing(run: Run) -> float:
     return 1.0 - float(notional_left(trade)) * lost / float(run.equity[-1])
 
 
-def _row(candles: Candles, split: Split, cell: Cell | None, window: Window, days_per_year: float) -> Fold:
+def _middle(surface: Surface, metric: str, min_trades: int) -> tuple[Cell, ...]:
+    cell = choose(surface, metric, min_trades)
+    return () if cell is None else (cell,)
+
+
+def _row(candles: Candles, split: Split, cells: Sequence[Cell], window: Window, days_per_year: float) -> Fold:
     times = candles.timestamps
     return Fold(
         int(times[split.train.start]),
         int(times[split.train.stop - 1]),
         int(times[split.test.start]),
         int(times[split.test.stop - 1]),
-        None if cell is None else dict(cell.params),
-        math.nan if cell is None else float(cell.metrics["sharpe"]),
+        dict(cells[0].params) if cells else None,
+        float(np.mean([cell.metrics["sharpe"] for cell in cells])) if cells else math.nan,
         sharpe(window.daily, days_per_year),
         window.trades,
     )

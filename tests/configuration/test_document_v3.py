@@ -52,7 +52,7 @@ def test_the_schema_is_one_and_closed():
     schema = load()
     Draft202012Validator.check_schema(schema)
     assert schema["required"] == list(SECTIONS)
-    assert set(schema["properties"]) == {*SECTIONS, "regime", "signature"}
+    assert set(schema["properties"]) == {*SECTIONS, "group", "regime", "signature"}
     closed = [
         item for item in objects(schema) if "object" in (item.get("type") or ()) and "allOf" not in item
     ]

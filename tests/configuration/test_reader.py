@@ -59,7 +59,7 @@ REHASHED = {
     "unknown major": (put("schema.version", "4.0"), "knows major 3 only"),
     "older major": (put("schema.version", "2.9"), "knows major 3 only"),
     "version as a number": (put("schema.version", 3.0), "must read like '3.0'"),
-    "needs a newer reader": (put("schema.least_reader", "3.1"), "upgrade quantlab"),
+    "needs a newer reader": (put("schema.least_reader", "3.2"), "upgrade quantlab"),
     "needs another major": (put("schema.least_reader", "4.0"), "upgrade quantlab"),
     "no version": (drop("schema.version"), "must read like '3.0'"),
     "no schema": (drop("schema"), "not a quantlab configuration"),

@@ -13,8 +13,8 @@ from quantlab.backtest.execution import Execution
 from quantlab.backtest.surface import Surface, identity
 from quantlab.backtest.sweep import sweep
 from quantlab.market import synthetic
-from quantlab.validation.ensemble import choose_ensemble, record, runs_of, trade_together
-from quantlab.validation.walkforward import trade_window
+from quantlab.validation.ensemble import choose_ensemble, record, runs_of
+from quantlab.validation.walkforward import trade_together, trade_window
 
 CROSS = strategies.get("sma_cross")
 MARKET = synthetic.planted_momentum(1_200, seed=4, true_sharpe=2.0)

@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 QUANTLAB_HOME ?= $(CURDIR)/data
 export QUANTLAB_HOME
 TEST_HOME := $(CURDIR)/.test-home
+# A token is asked for, from here only, and kernels are reached by files of this user instead of ports.
+LOCKED := --ServerApp.ip=127.0.0.1 --ServerApp.allow_remote_access=False --ServerApp.allow_unauthenticated_access=False \
+	--ServerApp.disable_check_xsrf=False --KernelManager.transport=ipc
 AS_ROOT := $(if $(filter 0,$(shell id -u)),--allow-root)
 
 .PHONY: research test lab benchmark lint notebooks clean
@@ -21,15 +24,17 @@ $(VENV)/.dev: $(VENV)/.installed
 research: $(VENV)/.installed  ## the main job: sample candles to verdicts, report and configuration
 	$(BIN)/quantlab research
 
-test: $(VENV)/.dev  ## all tests, then the notebooks against their outputs
+test: $(VENV)/.dev  ## all tests, then each notebook, in a ledger of its own, against its outputs
 	$(BIN)/python -m pytest
-	@rm -rf "$(TEST_HOME)"
-	QUANTLAB_HOME="$(TEST_HOME)" $(BIN)/python -m pytest --nbval --nbval-current-env \
-		--nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 300 notebooks
+	@for notebook in notebooks/*.ipynb; do \
+		rm -rf "$(TEST_HOME)"; \
+		QUANTLAB_HOME="$(TEST_HOME)" $(BIN)/python -m pytest --nbval --nbval-current-env \
+			--nbval-sanitize-with tests/nbval.cfg --nbval-cell-timeout 900 "$$notebook" || exit 1; \
+	done
 	@rm -rf "$(TEST_HOME)"
 
-lab: $(VENV)/.installed  ## JupyterLab on notebooks/
-	$(BIN)/jupyter lab --notebook-dir=notebooks --ServerApp.ip=127.0.0.1 $(AS_ROOT)
+lab: $(VENV)/.installed  ## JupyterLab on notebooks/, for this user of this machine alone
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks/00_tour.ipynb $(LOCKED) $(AS_ROOT)
 
 benchmark: $(VENV)/.dev  ## every benchmark, one after the other
 	$(BIN)/python benchmarks/reference_grid.py --bars 5000

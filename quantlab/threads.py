@@ -15,8 +15,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-PROCESSORS = os.cpu_count() or 1
-"""Threads of a call that is not told how many."""
+PROCESSORS = int(os.environ.get("QUANTLAB_THREADS") or os.cpu_count() or 1)
+"""Threads of a call that is not told how many; QUANTLAB_THREADS may say so for a whole process."""
 
 _TICK_S = 0.05
 _PATIENCE_S = 0.1

@@ -114,7 +114,7 @@ def lay_out(candles: Candles, funding_8h: float, intrabar: Candles | None = None
     """The columns that the kernels read, with the extremes of their blocks."""
     n, timestamps, step = len(candles), candles.timestamps, candles.step_ms
     day = timestamps // DAY_MS - timestamps[0] // DAY_MS
-    points, inside = np.empty((n + 1, 16)), np.empty((2, 0))
+    points, inside = record.new_points(n + 1), np.empty((2, 0))
     points[:, record.INSIDE_FROM] = 0.0
     if intrabar is not None:
         edges = np.append(timestamps, timestamps[-1] + step)

@@ -65,12 +65,13 @@ def next_true(flags: np.ndarray) -> np.ndarray:
 
 
 @inlined
-def _value(constant, row, matrix, x, kind, t):
+def value_at(constant, row, matrix, x, kind, t):
+    """Value of one kind of exit of rule `x` on bar `t`."""
     return constant[x, kind] if row[x, kind] < 0 else matrix[row[x, kind], t]
 
 
 @inlined
-def _next_opposite(bar, sides, entries, k, stop, n):
+def next_opposite(bar, sides, entries, k, stop, n):
     """First decision of the other side after the one at `k` of a row; n_bars if there is none."""
     side, after = sides[entries[k]], bar[entries[k]] + 1
     k += 1
@@ -115,7 +116,7 @@ def walk(market, rules, rows, exits, r, x, memo, taken):
     k, stop, trades = rows.start[r], rows.start[r + 1], 0
     while k < stop:
         d = entries[k]
-        opposite_at = n if alone else _next_opposite(bar, sides, entries, k, stop, n)
+        opposite_at = n if alone else next_opposite(bar, sides, entries, k, stop, n)
         tag, born = x * (n + 1) + opposite_at, key[d, BORN]
         if key[d, TAG] != tag or born < used[OLDEST] or used[RECORDS] - born > room:
             born, t, side = used[RECORDS], bar[d], sides[d]
@@ -124,12 +125,12 @@ def walk(market, rules, rows, exits, r, x, memo, taken):
             g[u, EXIT_BAR] = -1
             if rules[MAY_LONG if side > 0 else MAY_SHORT] != 0.0:
                 leaving = row[x, LONG_AT if side > 0 else SHORT_AT]
-                stop_at = _value(constant, row, matrix, x, STOP_AT, t)
-                target_at = _value(constant, row, matrix, x, TARGET_AT, t)
-                trail = _value(constant, row, matrix, x, TRAIL_AT, t)
-                even = _value(constant, row, matrix, x, BREAK_EVEN_AT, t)
-                partial = _value(constant, row, matrix, x, PARTIAL_AT, t)
-                hold = _value(constant, row, matrix, x, HOLD_AT, t)
+                stop_at = value_at(constant, row, matrix, x, STOP_AT, t)
+                target_at = value_at(constant, row, matrix, x, TARGET_AT, t)
+                trail = value_at(constant, row, matrix, x, TRAIL_AT, t)
+                even = value_at(constant, row, matrix, x, BREAK_EVEN_AT, t)
+                partial = value_at(constant, row, matrix, x, PARTIAL_AT, t)
+                hold = value_at(constant, row, matrix, x, HOLD_AT, t)
                 exit_at = leave[leaving, min(t + 1, n)] if leaving >= 0 else n
                 simulate(
                     points, low, high, adjusted, blocks, great, daily, inside, rules, side, t, stop_at,

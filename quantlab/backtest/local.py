@@ -130,7 +130,7 @@ class _Work:
 
     def _compose(self, p: Prepared) -> tuple[np.ndarray, np.ndarray]:
         """The rows of the distinct pairs, and the pair of each allowed cell."""
-        pair_row, pair_exit, position, weight = _pairs(p)
+        pair_row, pair_exit, position, weight = distinct_pairs(p)
         out = np.empty((len(pair_row), self._job.request.rows))
         cells = np.cumsum(weight)
 
@@ -162,7 +162,7 @@ class _Work:
         return max(1, -(-total // (self._threads * each))) if each else max(1, total)
 
 
-def _pairs(p: Prepared) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def distinct_pairs(p: Prepared) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Distinct (row, exit) pairs of the allowed cells sorted by exit; each cell's pair and weight."""
     rows, exits = p.entries.rows.start.size - 1, prod(p.exit_shape)
     code = np.arange(0, exits * rows, rows).reshape(p.exit_shape) + p.entries.row_of

@@ -22,8 +22,8 @@ IGNORE, CLOSE_OUT, REVERSE = range(3)
 BLOCK, SHIFT = 32, 5
 """Bars of a block whose extremes are known, and its binary logarithm; 32 blocks make a great block."""
 
-(BAR_OPEN, BAR_HIGH, BAR_LOW, LAST, ADJUSTED, PAID_OPEN, PAID, TOP, BOTTOM, TOP_ON, BOTTOM_ON, DAY_OF,
- KNOWN_FROM, INSIDE_FROM) = range(14)  # fmt: skip
+(BAR_OPEN, LAST, ADJUSTED, PAID_OPEN, PAID, DAY_OF, KNOWN_FROM, INSIDE_FROM, BAR_HIGH, BAR_LOW, TOP, BOTTOM,
+ TOP_ON, BOTTOM_ON) = range(14)  # fmt: skip
 """Columns of `Market.points`: open, high, low (NaN on lost bars); last known close; the same less the funding
 that one unit has paid since the first bar; what one unit has paid in funding up to the open of a bar, and
 up to its close; greatest and least adjusted close from the start of its block up to a bar, and from a bar
@@ -83,6 +83,13 @@ MARKS_USED, FALLS_USED, RECORDS, OLDEST = range(4)
 EXIT_KINDS = ("stop", "target", "trail", "break_even", "partial_target", "partial_fraction", "max_holding")
 STOP_AT, TARGET_AT, TRAIL_AT, BREAK_EVEN_AT, PARTIAL_AT, FRACTION_AT, HOLD_AT, LONG_AT, SHORT_AT = range(9)
 """Columns of `Exits.row` (and, but for the last two, of `Exits.constant`)."""
+
+
+def new_points(rows: int) -> np.ndarray:
+    """Room for `Market.points`: float array (rows, 16), the hot half of a row in one line of cache."""
+    buffer = np.empty(16 * rows + 7)
+    first = -(buffer.ctypes.data // 8) % 8
+    return buffer[first : first + 16 * rows].reshape(rows, 16)
 
 
 class Market(NamedTuple):

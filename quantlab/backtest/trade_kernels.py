@@ -91,6 +91,114 @@ from quantlab.jit import inlined, inner
 
 
 @inlined
+def enters(points, rules, t, stop, target, trail, even, partial):
+    """The bar that a decision at the close of bar `t` is filled on, n_bars where it cannot be."""
+    n = points.shape[0] - 1
+    e = t if rules[AT_CLOSE] != 0.0 else t + 1
+    valid = stop > 0.0 and target > 0.0 and trail > 0.0 and even > 0.0 and partial > 0.0
+    return e if e < n and points[e, KNOWN_FROM] == e and valid else n
+
+
+@inlined
+def settle(
+    points, low, high, adjusted, blocks, great, inside, rules, side, e, stop, target, trail, even, partial,
+    share, hold, exit_at, opposite_at, floor, ceiling,
+):  # fmt: skip
+    """Follow one trade that is filled on bar `e` to its end; parameters as of `simulate`.
+
+    Parameters
+    ----------
+    floor, ceiling : float
+        Bounds of every adjusted close: where no price between them ruins the trade, its least and greatest
+        mark are not looked for. NaN: they are.
+
+    Returns
+    -------
+    ended : tuple
+        Exit bar, reason, bars held, whether another fill assumption may end it otherwise.
+    mark : tuple of float
+        ``a``, ``h``, ``a2``, ``h2`` of the marks at closes: ``a + h * adjusted``, from the partial target on
+        ``a2 + h2 * adjusted``; multiplier at the exit.
+    part : tuple
+        Bar (n_bars: none), price and units of the partial target.
+    fills : tuple of float
+        Price, units and raw price of the entry; raw price, price and fee of the exit.
+    extent : tuple
+        Least and greatest mark, and the last bar at whose close there is one.
+    """
+    n, at_close = adjusted.size, rules[AT_CLOSE] != 0.0
+    raw = points[e, LAST] if at_close else points[e, BAR_OPEN]
+    price, taker, first_stop = raw * (1.0 + side * rules[SLIPPAGE]), rules[TAKER], min(stop, trail)
+    units = rules[FRACTION] / (price * (1.0 + taker))
+    if rules[RISK] > 0.0:
+        units = min(rules[RISK] / first_stop, rules[LEVERAGE] / (price * (1.0 + taker)))
+    partial = partial if partial < target else np.inf
+    limit = min(min(exit_at, opposite_at) + (0 if at_close else 1), min(e + int(min(hold, n)), n))
+    due = int(points[limit, KNOWN_FROM])
+    b, reason, leave, within = due, OPEN, 0.0, True
+    part_bar, part_price, unsure = n, np.nan, False
+    if first_stop < np.inf or target < np.inf or even < np.inf or partial < np.inf:
+        b, reason, leave, within, part_bar, part_price, unsure = leave_market(
+            points, low, high, blocks, great, inside, rules, side, e, raw, stop, target, trail, even,
+            partial, due,
+        )  # fmt: skip
+    paid = points[min(b, n - 1), PAID_OPEN]
+    if reason == OPEN and due < n:
+        b, reason, within = due, TIME if due - e >= hold else SIGNAL, at_close
+        leave = points[b, LAST] if at_close else points[b, BAR_OPEN]
+        paid = points[b, PAID] if at_close else points[b, PAID_OPEN]
+    elif reason == OPEN:
+        b = n - 1
+
+    h = side * units
+    part_units = share * units if part_bar < n else 0.0
+    a = 1.0 - h * price - units * price * taker + h * (points[e, PAID] if at_close else points[e, PAID_OPEN])
+    a2, h2 = a, h - side * part_units
+    if part_bar < n:
+        got = part_units * part_price * (side - rules[MAKER])
+        a2 = a + got - side * part_units * points[part_bar, PAID_OPEN]
+    last, least, greatest = b if reason == OPEN else b - 1, np.inf, -np.inf
+    safe = a + h * floor > 0.0 and a + h * ceiling > 0.0
+    if not safe or not (a2 + h2 * floor > 0.0 and a2 + h2 * ceiling > 0.0):
+        least, greatest = _range(adjusted, points, blocks, great, e, last, part_bar, a, h, a2, h2)
+    if least <= 0.0:
+        ruined = first_ruin(points, e, last, part_bar, a, h, a2, h2)
+        if ruined <= last:
+            b, reason, leave, within, paid = ruined, RUIN, points[ruined, LAST], True, points[ruined, PAID]
+            if part_bar > b:
+                part_bar, part_price, part_units, a2, h2 = n, np.nan, 0.0, a, h
+            last = b - 1
+            least, greatest = _range(adjusted, points, blocks, great, e, last, part_bar, a, h, a2, h2)
+
+    fee, filled = 0.0, points[b, LAST]
+    m = a2 + h2 * points[b, ADJUSTED]
+    if reason == OPEN:
+        leave = filled
+    else:
+        fee = rules[MAKER] if reason == TARGET else taker
+        filled = leave if reason == TARGET else leave * (1.0 - side * rules[SLIPPAGE])
+        m = a2 - h2 * paid + h2 * filled - (units - part_units) * filled * fee
+    held = b - e + (1 if within and not at_close else 0)
+    return (
+        (b, reason, held, unsure),
+        (a, h, a2, h2, m),
+        (part_bar, part_price, part_units),
+        (price, units, raw, leave, filled, fee),
+        (least, greatest, last),
+    )
+
+
+@inlined
+def weigh(e, held, part_bar, size, share, n, at_close):
+    """Signed notional at entry times the bars that it was held."""
+    weight = size * held
+    if part_bar < n:
+        after = max(held - (part_bar - e + (0 if at_close else 1)), 0)
+        weight = size * (held - after) + size * (1.0 - share) * after
+    return weight
+
+
+@inlined
 def simulate(
     points, low, high, adjusted, blocks, great, daily, inside, rules, side, t, stop, target, trail, even,
     partial, share, hold, exit_at, opposite_at, f, cold, g, slot, marks, falls, used,
@@ -109,88 +217,33 @@ def simulate(
         Buffers of daily marks and of losing daily returns, large enough, and how much of each is taken.
     """
     n, at_close = adjusted.size, rules[AT_CLOSE] != 0.0
-    e = t if at_close else t + 1
     g[slot, EXIT_BAR] = -1
-    valid = stop > 0.0 and target > 0.0 and trail > 0.0 and even > 0.0 and partial > 0.0
-    if e < n and points[e, KNOWN_FROM] == e and valid:
-        raw = points[e, LAST] if at_close else points[e, BAR_OPEN]
-        price, taker, first_stop = raw * (1.0 + side * rules[SLIPPAGE]), rules[TAKER], min(stop, trail)
-        units = rules[FRACTION] / (price * (1.0 + taker))
-        if rules[RISK] > 0.0:
-            units = min(rules[RISK] / first_stop, rules[LEVERAGE] / (price * (1.0 + taker)))
-        partial = partial if partial < target else np.inf
-        limit = min(min(exit_at, opposite_at) + (0 if at_close else 1), min(e + int(min(hold, n)), n))
-        due = int(points[limit, KNOWN_FROM])
-        b, reason, leave, within = due, OPEN, 0.0, True
-        part_bar, part_price, unsure = n, np.nan, False
-        if first_stop < np.inf or target < np.inf or even < np.inf or partial < np.inf:
-            b, reason, leave, within, part_bar, part_price, unsure = leave_market(
-                points, low, high, blocks, great, inside, rules, side, e, raw, stop, target, trail, even,
-                partial, due,
-            )  # fmt: skip
-        paid = points[min(b, n - 1), PAID_OPEN]
-        if reason == OPEN and due < n:
-            b, reason, within = due, TIME if due - e >= hold else SIGNAL, at_close
-            leave = points[b, LAST] if at_close else points[b, BAR_OPEN]
-            paid = points[b, PAID] if at_close else points[b, PAID_OPEN]
-        elif reason == OPEN:
-            b = n - 1
-
-        # marks at closes: a + h * adjusted, and from the partial target on a2 + h2 * adjusted
-        h = side * units
-        part_units = share * units if part_bar < n else 0.0
-        a = (
-            1.0
-            - h * price
-            - units * price * taker
-            + h * (points[e, PAID] if at_close else points[e, PAID_OPEN])
-        )
-        a2, h2 = a, h - side * part_units
-        if part_bar < n:
-            got = part_units * part_price * (side - rules[MAKER])
-            a2 = a + got - side * part_units * points[part_bar, PAID_OPEN]
-        last = b if reason == OPEN else b - 1
-        least, greatest = _range(adjusted, points, blocks, great, e, last, part_bar, a, h, a2, h2)
-        if least <= 0.0:
-            ruined = first_ruin(points, e, last, part_bar, a, h, a2, h2)
-            if ruined <= last:
-                b, reason, leave, within, paid = (
-                    ruined,
-                    RUIN,
-                    points[ruined, LAST],
-                    True,
-                    points[ruined, PAID],
-                )
-                if part_bar > b:
-                    part_bar, part_price, part_units, a2, h2 = n, np.nan, 0.0, a, h
-                last = b - 1
-                least, greatest = _range(adjusted, points, blocks, great, e, last, part_bar, a, h, a2, h2)
-
-        fee, filled, rest = 0.0, points[b, LAST], units - part_units
-        m = a2 + h2 * points[b, ADJUSTED]
-        if reason == OPEN:
-            leave = filled
-        else:
-            fee = rules[MAKER] if reason == TARGET else taker
-            filled = leave if reason == TARGET else leave * (1.0 - side * rules[SLIPPAGE])
-            m = a2 - h2 * paid + h2 * filled - rest * filled * fee
-        held = b - e + (1 if within and not at_close else 0)
-        size, part_value, part = h * price, 0.0, part_bar < n
-        weight, mean_leave, mean_filled = size * held, leave, filled
+    e = enters(points, rules, t, stop, target, trail, even, partial)
+    if e < n:
+        ended, mark, partly, fills, extent = settle(
+            points, low, high, adjusted, blocks, great, inside, rules, side, e, stop, target, trail, even,
+            partial, share, hold, exit_at, opposite_at, np.nan, np.nan,
+        )  # fmt: skip
+        b, reason, held, unsure = ended
+        a, h, a2, h2, m = mark
+        part_bar, part_price, part_units = partly
+        price, units, raw, leave, filled, fee = fills
+        least, greatest, last = extent
+        size, part_value, part, rest = h * price, 0.0, part_bar < n, units - part_units
+        mean_leave, mean_filled = leave, filled
         if part:
             part_value = part_units * part_price
             mean_leave = (part_value + rest * leave) / units
             mean_filled = (part_value + rest * filled) / units
-            after = max(held - (part_bar - e + (0 if at_close else 1)), 0)
-            weight = size * (held - after) + size * (1.0 - share) * after
         gross = side * (mean_leave / raw - 1.0)
-        f[slot, HELD], f[slot, WEIGHT], f[slot, M] = held, weight, m
+        f[slot, HELD], f[slot, M] = held, m
+        f[slot, WEIGHT] = weigh(e, held, part_bar, size, share, n, at_close)
         f[slot, NOTIONAL] = units * price + part_value + (rest * filled if reason != OPEN else 0.0)
-        f[slot, FEES] = units * price * taker + part_value * rules[MAKER] + rest * filled * fee
+        f[slot, FEES] = units * price * rules[TAKER] + part_value * rules[MAKER] + rest * filled * fee
         f[slot, MIN], f[slot, MAX], f[slot, DRAWDOWN] = least, greatest, np.nan if last > e else 0.0
         _write_outcome(f, slot, reason, m - 1.0, gross, rules[FRACTION], side)
         cold[slot, A], cold[slot, H], cold[slot, A2], cold[slot, H2] = a, h, a2, h2
-        cold[slot, STOP_REL], cold[slot, SIZE], cold[slot, UNITS] = first_stop / raw, size, units
+        cold[slot, STOP_REL], cold[slot, SIZE], cold[slot, UNITS] = min(stop, trail) / raw, size, units
         cold[slot, ENTRY], cold[slot, EXIT], cold[slot, GROSS] = price, mean_filled, gross
         cold[slot, PART_PRICE], cold[slot, PART_UNITS] = part_price, part_units
         g[slot, EXIT_BAR], g[slot, ENTRY_BAR], g[slot, REASON], g[slot, BARS] = b, e, reason, held

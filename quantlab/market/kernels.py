@@ -32,3 +32,19 @@ def garch_volatility(shocks: np.ndarray, alpha: float, beta: float) -> np.ndarra
         path[t] = np.sqrt(variance)
         variance = 1.0 - alpha - beta + variance * (alpha * shocks[t] * shocks[t] + beta)
     return path
+
+
+@kernel
+def gjr_volatility(shocks: np.ndarray, alpha: float, gamma: float, beta: float, weight: float) -> np.ndarray:
+    """Return the GJR-GARCH(1,1) volatility of each bar, shape (n,), in units of the unconditional one.
+
+    A negative shock has the weight ``alpha + gamma``; `weight` is the expected square of a shock where it is
+    negative.
+    """
+    path, variance = np.empty(shocks.size), 1.0
+    rest = 1.0 - alpha - gamma * weight - beta
+    for t in range(shocks.size):
+        path[t] = np.sqrt(variance)
+        share = alpha + gamma if shocks[t] < 0.0 else alpha
+        variance = rest + variance * (share * shocks[t] * shocks[t] + beta)
+    return path

@@ -1,4 +1,4 @@
-"""Markets made of random numbers: two without an edge, two with one whose true Sharpe ratio is known.
+"""Markets made of random numbers: two without an edge, four with one whose true Sharpe ratio is known.
 
 The noise markets are martingales plus the drift asked for: the expected simple return of a bar is
 ``annual_drift`` over the bars of a year. Inside a bar the path is a Brownian bridge, whose highest and lowest
@@ -62,10 +62,10 @@ def iid(
     InputError
         Fewer than two bars, or a volatility or drift that is not a fraction.
     """
-    path, bars = _generators(n_bars, seed, annual_vol, annual_drift)
-    vol = np.full(n_bars, annual_vol / np.sqrt(_bars_a_year(timeframe)))
-    returns = vol * path.standard_normal(n_bars) + annual_drift / _bars_a_year(timeframe) - 0.5 * vol**2
-    return _market("IID", seed, timeframe, returns, vol, bars)
+    path, bars = generators(n_bars, seed, annual_vol, annual_drift)
+    vol = np.full(n_bars, annual_vol / np.sqrt(bars_a_year(timeframe)))
+    returns = vol * path.standard_normal(n_bars) + annual_drift / bars_a_year(timeframe) - 0.5 * vol**2
+    return make_market("IID", seed, timeframe, returns, vol, bars)
 
 
 def garch(
@@ -112,11 +112,11 @@ def garch(
             f"a GARCH-t market needs alpha, beta >= 0, alpha + beta < 1 and degrees > 2, "
             f"got alpha={alpha}, beta={beta}, degrees={degrees}."
         )
-    path, bars = _generators(n_bars, seed, annual_vol, annual_drift)
+    path, bars = generators(n_bars, seed, annual_vol, annual_drift)
     shocks = path.standard_t(degrees, n_bars) * np.sqrt((degrees - 2) / degrees)
-    vol = garch_volatility(shocks, alpha, beta) * annual_vol / np.sqrt(_bars_a_year(timeframe))
-    returns = vol * shocks + annual_drift / _bars_a_year(timeframe) - 0.5 * vol**2
-    return _market("GARCH", seed, timeframe, returns, vol, bars)
+    vol = garch_volatility(shocks, alpha, beta) * annual_vol / np.sqrt(bars_a_year(timeframe))
+    returns = vol * shocks + annual_drift / bars_a_year(timeframe) - 0.5 * vol**2
+    return make_market("GARCH", seed, timeframe, returns, vol, bars)
 
 
 def planted_momentum(
@@ -196,6 +196,66 @@ def planted_reversion(
     return _planted("REVERSION", process, n_bars, seed, annual_vol)
 
 
+def planted_decay(
+    n_bars: int = 2_000,
+    *,
+    timeframe: str = "1d",
+    seed: int = 0,
+    annual_vol: float = 0.6,
+    true_sharpe: float = 1.5,
+    half_life_bars: float = 40.0,
+    alive: float = 0.7,
+) -> Candles:
+    """Make a `planted_momentum` market whose edge dies: after the first share of `alive` bars there is none.
+
+    Parameters
+    ----------
+    n_bars, timeframe, seed, annual_vol, true_sharpe, half_life_bars
+        As in `planted_momentum`; the Sharpe ratio is that of the time in which the edge lives.
+    alive : float
+        In [0, 1].
+
+    Returns
+    -------
+    Candles
+        ``synthetic``, ``DECAY-<seed>/USD``.
+    """
+    process = momentum_process(timeframe=timeframe, true_sharpe=true_sharpe, half_life_bars=half_life_bars)
+    active = (np.arange(n_bars) < alive * n_bars).astype(np.float64)
+    return _planted("DECAY", process, n_bars, seed, annual_vol, active)
+
+
+def planted_regime(
+    n_bars: int = 2_000,
+    *,
+    timeframe: str = "1d",
+    seed: int = 0,
+    annual_vol: float = 0.6,
+    true_sharpe: float = 1.5,
+    half_life_bars: float = 40.0,
+    mean_bars: float = 200.0,
+) -> Candles:
+    """Make a `planted_momentum` market whose edge is there in one of two regimes only.
+
+    Parameters
+    ----------
+    n_bars, timeframe, seed, annual_vol, true_sharpe, half_life_bars
+        As in `planted_momentum`; the Sharpe ratio is that of the regime with the edge.
+    mean_bars : float
+        Mean length of a stay in either regime, geometrically distributed.
+
+    Returns
+    -------
+    Candles
+        ``synthetic``, ``REGIME-<seed>/USD``.
+    """
+    process = momentum_process(timeframe=timeframe, true_sharpe=true_sharpe, half_life_bars=half_life_bars)
+    turns = np.random.default_rng(seed).spawn(3)[2].random(n_bars)
+    turns[0] *= 2.0 / mean_bars  # a fair coin decides the first regime
+    active = (np.cumsum(turns < 1.0 / mean_bars) % 2).astype(np.float64)
+    return _planted("REGIME", process, n_bars, seed, annual_vol, active)
+
+
 def momentum_process(
     *, timeframe: str = "1d", true_sharpe: float = 1.5, half_life_bars: float = 40.0
 ) -> Process:
@@ -216,27 +276,32 @@ def _process(
     return calibrated(kind, sharpe, weights, timeframe=timeframe, half_life_bars=half_life, log_vol=LOG_VOL)
 
 
-def _planted(name: str, process: Process, n_bars: int, seed: int, annual_vol: float) -> Candles:
+def _planted(
+    name: str, process: Process, n_bars: int, seed: int, annual_vol: float, active: Floats | float = 1.0
+) -> Candles:
+    """A market of the process, in which the edge carries its share of the variance where it is active."""
     from quantlab.market.kernels import ar1
 
-    path, bars = _generators(n_bars, seed, annual_vol, 0.0)
+    path, bars = generators(n_bars, seed, annual_vol, 0.0)
     noise, latent, log_vol = path.standard_normal((3, n_bars))
-    a_year = _bars_a_year(process.timeframe)
+    a_year = bars_a_year(process.timeframe)
     vol_phi = 0.5 ** (365 / (_VOL_HALF_LIFE_DAYS * a_year))
     vol = np.exp(process.log_vol * ar1(log_vol, vol_phi) - process.log_vol**2)
     vol *= annual_vol / np.sqrt(a_year)
     state = ar1(latent, process.phi)
     if process.kind == "reversion":
         state = np.diff(state, prepend=0.0) / np.sqrt(2.0 * (1.0 - process.phi))
-    moves = np.sqrt(1.0 - process.share) * noise + np.sqrt(process.share) * state
-    return _market(name, seed, process.timeframe, vol * moves - 0.5 * vol**2, vol, bars)
+    share = process.share * active
+    moves = np.sqrt(1.0 - share) * noise + np.sqrt(share) * state
+    return make_market(name, seed, process.timeframe, vol * moves - 0.5 * vol**2, vol, bars)
 
 
-def _bars_a_year(timeframe: str) -> float:
+def bars_a_year(timeframe: str) -> float:
+    """Bars of a year of 365 days."""
     return YEAR_MS / step_ms(timeframe)
 
 
-def _generators(
+def generators(
     n_bars: int, seed: int, annual_vol: float, annual_drift: float
 ) -> tuple[np.random.Generator, np.random.Generator]:
     """Check the common arguments; return the generators of the path and of what lies inside its bars."""
@@ -251,7 +316,7 @@ def _generators(
     return path, bars
 
 
-def _market(
+def make_market(
     name: str, seed: int, timeframe: str, returns: Floats, vol: Floats, rng: np.random.Generator
 ) -> Candles:
     """Build candles around close-to-close log `returns` with volatility `vol` per bar, each (n_bars,)."""

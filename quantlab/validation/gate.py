@@ -22,12 +22,13 @@ import numpy as np
 from quantlab.backtest.daily import DAY_MS
 from quantlab.backtest.markets import plain_surface
 from quantlab.backtest.surface import Cell, Surface
-from quantlab.backtest.sweep import surface_key, sweep
+from quantlab.backtest.sweep import surface_key
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.progress import tell
 from quantlab.space import Grid
 from quantlab.validation import evidence, together
+from quantlab.validation.again import SameCells
 from quantlab.validation.budget import Standing
 from quantlab.validation.ensemble import chosen
 from quantlab.validation.reported import reported
@@ -254,10 +255,7 @@ def _same_search(surface: Surface, candles: Candles) -> Search:
             f"(key {surface.key[:12]}) or was made by other code: sweep the grid again."
         )
 
-    def search(candles: Candles) -> Surface:
-        return sweep(surface.strategy, candles, surface.cells, surface.execution, progress=False)
-
-    return search
+    return SameCells(surface.strategy, surface.cells, surface.execution)
 
 
 def _walk(

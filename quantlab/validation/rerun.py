@@ -22,6 +22,7 @@ from quantlab.backtest.surface import Surface
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.market.nulls import permute, sign_flip
+from quantlab.validation import again
 
 Score = Callable[[Surface], float]
 NULLS: Mapping[str, Callable[[Candles, np.random.Generator], Candles]] = {
@@ -243,7 +244,7 @@ def rerun(
     from tqdm.auto import tqdm
 
     shown: dict[str, Any] = {"disable": not progress, "desc": "null markets", "leave": False}
-    with _ordered(cluster) as in_order, tqdm(total=len(NULLS) * draws, **shown) as bar:
+    with _ordered(search, cluster) as in_order, tqdm(total=len(NULLS) * draws, **shown) as bar:
         try:
             for place, (null, make) in enumerate(NULLS.items()):
                 found = known[null]
@@ -277,10 +278,10 @@ Ordered = Callable[[Callable[[int], float], int], Generator[float, None, None]]
 
 
 @contextmanager
-def _ordered(cluster: Any) -> Iterator[Ordered]:
-    """What makes calls one after the other, from a number on: here, or ahead on the workers of a cluster."""
+def _ordered(search: Callable[[Candles], Any], cluster: Any) -> Iterator[Ordered]:
+    """What makes calls in order, from a number on: one by one, or ahead on threads or a cluster."""
     if cluster is None:
-        yield _here
+        yield again.in_order if isinstance(search, again.SideBySide) else _here
         return
     from quantlab.backtest.cluster import connect
 

@@ -11,8 +11,10 @@ from quantlab.backtest.daily import day_numbers
 from quantlab.backtest.plateau import plateau_index
 from quantlab.backtest.surface import Surface
 from quantlab.backtest.sweep import sweep
+from quantlab.backtest.timing import TIMING
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
+from quantlab.validation.again import SameCells, SideBySide
 from quantlab.validation.ensemble import chosen, record, runs_of
 from quantlab.validation.rerun import Rerun, Score, rerun
 from quantlab.validation.spa import LEAST_BLOCKS, superior_ability
@@ -108,6 +110,9 @@ def search_rerun(
         found = search(market)
         return score(found) if gate.choice == "plateau" else ensemble_timing_t(found, market, gate)
 
+    if isinstance(search, SameCells) and gate.choice == "plateau" and gate.metric in TIMING:
+        timing = search.timing
+        earned = SideBySide(lambda market: score(timing(market)))
     try:
         found = rerun(
             earned,

@@ -5,9 +5,18 @@ from quantlab.errors import InputError, UnknownNameError
 from quantlab.market import kernels, synthetic
 from quantlab.market.candles import COLUMNS, TIMEFRAMES, Candles
 from quantlab.market.planted import Process, cross_weights, reversion_weights
+from quantlab.market.skewed import _skewed_shocks, skewed
 
-MAKERS = [synthetic.iid, synthetic.garch, synthetic.planted_momentum, synthetic.planted_reversion]
-PLANTED = MAKERS[2:]
+MAKERS = [
+    synthetic.iid,
+    synthetic.garch,
+    skewed,
+    synthetic.planted_momentum,
+    synthetic.planted_reversion,
+    synthetic.planted_decay,
+    synthetic.planted_regime,
+]
+PLANTED = MAKERS[3:]
 
 
 def mean_of_last(values, window):
@@ -199,3 +208,81 @@ def test_an_unknown_timeframe_is_named():
 
 def test_a_process_without_an_edge_has_sharpe_zero():
     assert Process("momentum", "1d", 20, 0.0, 0.35).cross_sharpe(5, 20) == 0.0
+
+
+def test_skewed_shocks_have_the_moments_they_promise():
+    shocks, below = _skewed_shocks(np.random.default_rng(1), 2_000_000, degrees=8.0, skew=0.8)
+    assert shocks.mean() == pytest.approx(0.0, abs=0.003)
+    assert shocks.var() == pytest.approx(1.0, abs=0.01)
+    assert np.mean(np.minimum(shocks, 0.0) ** 2) == pytest.approx(below, abs=0.005)
+    assert below > 0.55
+    assert np.mean(shocks**3) < -0.5
+    symmetric, half = _skewed_shocks(np.random.default_rng(1), 200_000, degrees=8.0, skew=1.0)
+    assert half == pytest.approx(0.5, abs=1e-3)
+    assert abs(np.mean(np.clip(symmetric, -4, 4) ** 3)) < 0.1
+
+
+def test_skewed_markets_are_skewed_cluster_and_fear_falls():
+    candles = skewed(200_000, timeframe="1d", seed=2)
+    returns = np.diff(np.log(candles.close))
+    centred = returns - returns.mean()
+    assert np.mean(centred**3) / returns.std() ** 3 < -0.3
+    squares = centred**2
+    assert np.corrcoef(squares[:-1], squares[1:])[0, 1] > 0.1
+    fell = centred[:-1] < 0
+    assert squares[1:][fell].mean() > 1.05 * squares[1:][~fell].mean()
+    assert abs(np.corrcoef(returns[:-1], returns[1:])[0, 1]) < 0.02
+
+
+def slow_gjr(shocks, alpha, gamma, beta, weight):
+    path, variance = [], 1.0
+    for shock in shocks:
+        path.append(variance**0.5)
+        surprise = alpha * shock**2 + (gamma * shock**2 if shock < 0 else 0.0)
+        variance = (1 - alpha - gamma * weight - beta) + variance * (surprise + beta)
+    return np.array(path)
+
+
+def test_gjr_volatility_equals_its_definition():
+    shocks = np.random.default_rng(3).standard_normal(500)
+    found = kernels.gjr_volatility(shocks, 0.03, 0.08, 0.9, 0.5)
+    np.testing.assert_allclose(found, slow_gjr(shocks, 0.03, 0.08, 0.9, 0.5), rtol=1e-12)
+    np.testing.assert_allclose(
+        kernels.gjr_volatility(shocks, 0.08, 0.0, 0.9, 0.5), kernels.garch_volatility(shocks, 0.08, 0.9)
+    )
+
+
+@pytest.mark.parametrize("wrong", [{"skew": 0.0}, {"gamma": -0.1}, {"degrees": 2.0}, {"gamma": 0.5}])
+def test_a_skewed_process_without_a_variance_is_refused(wrong):
+    with pytest.raises(InputError, match="a skewed market needs"):
+        skewed(100, **wrong)
+
+
+def lagged_product(candles, first, stop, lag=20):
+    """Autocovariance of returns over some lags, in units of their variance."""
+    returns = np.diff(np.log(candles.close))[first:stop]
+    returns = returns - returns.mean()
+    sums = np.convolve(returns, np.ones(lag), "full")[lag - 1 : -lag]
+    return np.corrcoef(sums, returns[lag:])[0, 1]
+
+
+def test_a_decayed_edge_is_there_and_then_is_not():
+    candles, n = synthetic.planted_decay(200_000, seed=1, true_sharpe=4.0), 200_000
+    whole = synthetic.planted_momentum(200_000, seed=1, true_sharpe=4.0)
+    alive = int(0.7 * n)
+    assert np.array_equal(candles.close[:alive], whole.close[:alive])
+    assert lagged_product(candles, 0, alive) > 0.1
+    assert abs(lagged_product(candles, alive, n - 1)) < 0.015
+
+
+def test_an_edge_of_one_regime_is_there_half_of_the_time():
+    regime, all_time, none = (
+        lagged_product(make(200_000, seed=1, true_sharpe=sharpe), 0, 199_999)
+        for make, sharpe in (
+            (synthetic.planted_regime, 4.0),
+            (synthetic.planted_momentum, 4.0),
+            (synthetic.planted_momentum, 0.0),
+        )
+    )
+    assert abs(none) < 0.015
+    assert 0.3 * all_time < regime < 0.7 * all_time

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
 from quantlab import strategies
+from quantlab.backtest.execution import Execution
 from quantlab.backtest.surface import Surface
 from quantlab.backtest.sweep import sweep
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.market.nulls import sign_flip
 from quantlab.market.synthetic import garch, planted_momentum
+from quantlab.threads import PROCESSORS
+from quantlab.validation.again import SameCells, SideBySide, in_order
 from quantlab.validation.rerun import ENOUGH, Interrupted, NullScores, Rerun, best_timing_t, rerun
 
 CROSS = strategies.get("sma_cross")
@@ -85,6 +90,45 @@ def test_it_ends_as_soon_as_alpha_is_out_of_reach() -> None:
     for null in found.nulls:
         assert null.as_good == 2  # (2 + 1) / 100 is more than 0.02, (1 + 1) / 100 is not
         assert null.p > 0.02
+
+
+def test_several_at_once_draw_what_one_after_the_other_draws() -> None:
+    same, score = SameCells(CROSS, GRID, Execution()), best_timing_t()
+    quick = SideBySide(lambda market: score(same.timing(market)))
+    for candles, draws in ((PLANTED, 9), (NOISE, 199)):
+        one, other = (rerun(s, candles, draws=draws, progress=False) for s in (search, same))
+        several = rerun(quick, candles, score=float, draws=draws, progress=False)
+        assert one.real == other.real == several.real
+        for a, b, c in zip(one.nulls, other.nulls, several.nulls, strict=True):
+            assert a.scores.tolist() == b.scores.tolist() == c.scores.tolist()
+            assert a.stopped == (candles is NOISE)
+
+
+def test_numbers_are_called_ahead_and_handed_over_in_order() -> None:
+    called: list[int] = []
+
+    def call(number: int) -> float:
+        called.append(number)
+        time.sleep(0.02 if number % 2 else 0.0)
+        return float(number)
+
+    numbers = in_order(call, 3)
+    assert [next(numbers) for _ in range(6)] == [3, 4, 5, 6, 7, 8]
+    numbers.close()
+    assert sorted(called) == list(range(3, 3 + len(called)))
+    assert len(called) <= 6 + PROCESSORS + 1
+
+
+def test_an_error_of_a_call_comes_in_its_turn() -> None:
+    def call(number: int) -> float:
+        if number == 2:
+            raise KeyboardInterrupt
+        return float(number)
+
+    numbers = in_order(call, 0)
+    assert (next(numbers), next(numbers)) == (0.0, 1.0)
+    with pytest.raises(KeyboardInterrupt):
+        next(numbers)
 
 
 def test_p_values_by_hand() -> None:

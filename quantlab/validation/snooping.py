@@ -106,10 +106,11 @@ def search_rerun(
         return Test(name, None, level, False, _spent(level, draws, gate)), None
     real = score(surface) if gate.choice == "plateau" else ensemble_timing_t(surface, candles, gate)
 
-    def earned(market: Candles) -> float:
+    def winner(market: Candles) -> float:
         found = search(market)
         return score(found) if gate.choice == "plateau" else ensemble_timing_t(found, market, gate)
 
+    earned: Callable[[Candles], float] = winner
     if isinstance(search, SameCells) and gate.choice == "plateau" and gate.metric in TIMING:
         timing = search.timing
         earned = SideBySide(lambda market: score(timing(market)))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+import slow_strategies  # noqa: F401 (it registers what the jobs are about)
 from job_helpers import GRID, SEARCH
 
 import quantlab as ql

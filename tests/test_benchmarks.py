@@ -194,3 +194,13 @@ def test_samplers_are_compared_with_random_search() -> None:
         assert row["regret_ratio_interval"][0] <= row["regret_ratio"] <= row["regret_ratio_interval"][1]
         assert row["beats"] == (row["low"] > 0)
         assert ("halving" in found[task]) == (task in {"surface", "sparse"})
+
+
+@pytest.mark.slow
+def test_what_is_expected_of_a_candidate_is_held_to_the_truth() -> None:
+    found = figures("expected_sharpe.py", "--true-sharpe", "2.5", "--markets", "3", "--draws", "9")
+    told = found["figures"]
+    assert {"true", "in sample", "expected, less luck", "expected, from halves"} < told.keys()
+    assert told["true"]["bias"] == 0.0
+    assert told["expected, less luck"]["mean"] < told["in sample"]["mean"]
+    assert sum(name.startswith("haircut") for name in told) == 3

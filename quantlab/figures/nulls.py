@@ -19,7 +19,7 @@ from quantlab.figures.template import FONT, house_figure
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-X_LABEL = "what the search found: timing t of its winner"
+X_LABEL = "what the search found: timing t of its winner (more is better)"
 _ROW = 150
 _STEPS = (0.05, 0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 2.5, 5.0)
 

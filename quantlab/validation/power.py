@@ -104,7 +104,7 @@ class Detectable:
         searched = "it" if self.cells is None else f"a search of {self.cells:,} cells"
         return (
             f"On {self.years:.1f} years of this market {searched} finds a timing t of {self.critical:.2f} by "
-            f"luck in {self.alpha:.2g} of the cases. Only a strategy with a true Sharpe of about "
+            f"luck in {100 * self.alpha:.2g} of 100 cases. Only a strategy with a true Sharpe of about "
             f"{self.sharpe:.2f} a year ({low:.2f} to {high:.2f}), after costs, would be found with a chance "
             f"of {POWER:.0%}; one of 1 with {self.chance(1.0):.0%}. Fewer cells help a little, more years "
             f"more: with twice the history it would be {self.at(2 * self.years):.2f}."

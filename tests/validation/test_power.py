@@ -89,7 +89,8 @@ def test_markets_on_which_nothing_trades_are_beaten_by_any_find():
 def test_it_says_so_to_the_reader():
     found = of()
     assert f"a true Sharpe of about {found.sharpe:.2f} a year" in str(found)
-    assert "144 cells" in found.sentence
+    assert "a search of 144 cells finds a timing t of" in found.sentence
+    assert "by luck in 5 of 100 cases" in found.sentence
     page = found._repr_html_()
     assert "a &lt;rule&gt; on a market" in page
     assert page.count("<tr>") == 3

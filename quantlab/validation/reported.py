@@ -223,7 +223,8 @@ def monte_carlo(run: Run, seed: int) -> Test:
     detail = (
         f"{len(drawn.profit):,} histories of {len(trades):,} trades drawn from its own: drawdown {deep} or "
         f"worse in one of twenty, {usual} in the middle, {mild} in the luckiest; profit {poor} or worse, "
-        f"{middling}, {rich} or better. The very same trades in another order: {same} or worse in one of twenty."
+        f"{middling}, {rich} or better. The very same trades in another order: {same} or worse in one of "
+        "twenty."
     )
     return Test("monte_carlo", float(np.quantile(drawn.drawdown, 0.05)), None, None, detail)
 

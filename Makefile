@@ -49,7 +49,7 @@ benchmark: $(VENV)/.dev  ## every benchmark, one after the other
 	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/explorer.py
 	$(BIN)/python benchmarks/samplers.py
-	$(BIN)/python benchmarks/gate_noise.py --markets 20
+	$(BIN)/python benchmarks/gate_calibration.py --markets 20
 	$(BIN)/python benchmarks/gate_cost.py
 	$(BIN)/python benchmarks/lookahead.py --markets 1
 

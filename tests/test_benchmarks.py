@@ -135,11 +135,34 @@ def test_a_second_process_is_measured_with_every_kernel_cached() -> None:
 
 @pytest.mark.slow
 def test_the_cost_of_the_statistics_is_measured() -> None:
-    found = figures("gate_cost.py", "--bars", "1500", "--draws", "19", "--cells", "2000")
+    sizes = ("--bars", "1500", "--reference-bars", "600", "--draws", "19", "--cells", "2000")
+    found = figures("gate_cost.py", *sizes)
     assert found["edge"]["cells"] == found["noise"]["cells"] == 1_560
-    assert found["noise"]["markets"] < 38 == found["edge"]["markets"]
+    assert found["reference"]["cells"] == 201_600
+    assert found["noise"]["markets"] < 38 == found["edge"]["markets"] == found["reference"]["markets"]
     assert found["pbo_splits"] == 12_870
-    assert min(found[name] for name in ("edge_seconds", "noise_seconds", "pbo_seconds", "spa_seconds")) > 0
+    names = ("edge_seconds", "noise_seconds", "reference_seconds", "pbo_seconds", "spa_seconds")
+    assert min(found[name] for name in names) > 0
+
+
+def test_the_gate_is_measured_market_by_market_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    kept = ("--family", "garch", "--processes", "1", "--out", str(tmp_path / "markets.jsonl"))
+    two = figures("gate_calibration.py", "--markets", "2", *kept)
+    lines = (tmp_path / "markets.jsonl").read_text().splitlines()
+    assert sorted(json.loads(line)["seed"] for line in lines) == [0, 1]
+    three = figures("gate_calibration.py", "--markets", "3", *kept)
+    assert (two["markets"], three["markets"]) == (2, 3)
+    assert (tmp_path / "markets.jsonl").read_text().splitlines()[:2] == lines
+    assert 0 <= three["low"] <= three["approved"] / 3 <= three["high"] <= 1
+    assert sum(three["refused_alone"].values()) <= 3 - three["approved"] <= sum(three["refused"].values())
+
+
+def test_the_tables_of_the_gate_are_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import gate_tables
+
+    found = gate_tables.load()
+    assert gate_tables.page(found) == gate_tables.PAGE.read_text(encoding="utf-8")
 
 
 def test_planted_leaks_are_counted() -> None:

@@ -24,11 +24,13 @@ from quantlab.market.resample import resample
 from quantlab.market.synthetic import garch, planted_momentum
 from quantlab.settings import Settings
 from quantlab.validation.statistics import upper_p
+from quantlab.validation.thresholds import Gate
 from quantlab.validation.verdict import Verdict
 from quantlab.validation.walkforward import trade_window
 
 BARS, HELD = 2_600, 2_000
 FAST, SLOW = [3, 5, 8, 12, 16, 20, 25, 30], [15, 20, 30, 40, 50, 60, 80, 100]
+GATE = Gate(alpha=0.9, draws=19, folds=2)  # few draws: not the gate is tested here
 OTHER = {"fast": [4, 6, 9, 13, 18], "slow": [24, 36, 54, 80]}
 
 
@@ -65,7 +67,7 @@ def locked(lab: Lab, stored: Candles, looks: int = 3) -> Candles:
 
 def approved(lab: Lab, candles: Candles, grid: dict | None = None) -> Verdict:
     surface = lab.sweep("sma_cross", candles, grid or {"fast": FAST, "slow": SLOW}, progress=False)
-    verdict = lab.validate(surface, candles, progress=False)
+    verdict = lab.validate(surface, candles, gate=GATE, progress=False)
     assert verdict.approved, str(verdict)
     return verdict
 
@@ -184,9 +186,8 @@ def test_looks_run_out(lab: Lab, stored: Candles) -> None:
     with pytest.raises(InputError, match="1 of 1 looks used: none is left"):
         lab.look(other)
     assert lab.look(approved(lab, known)) == first
-    refused = lab.validate(
-        lab.sweep("sma_cross", known, {"fast": [5], "slow": [180]}, progress=False), progress=False
-    )
+    surface = lab.sweep("sma_cross", known, {"fast": [5], "slow": [180]}, progress=False)
+    refused = lab.validate(surface, gate=Gate(min_trades=500), progress=False)
     assert not refused.approved
     with pytest.raises(InputError, match="approved candidates only"):
         lab.look(refused)
@@ -223,11 +224,12 @@ import sys, time
 from pathlib import Path
 from quantlab.lab import Lab, holding
 from quantlab.settings import Settings
+from quantlab.validation.thresholds import Gate
 home, symbol, end = sys.argv[1:]
 lab = Lab(Settings(home=Path(home)))
 candles = lab.candles("desk", symbol, "1d", end=end)
 surface = lab.sweep("sma_cross", candles, {"fast": %s, "slow": %s}, progress=False)
-verdict = lab.validate(surface, progress=False)
+verdict = lab.validate(surface, gate=%r, progress=False)
 def slow(*_):
     print("counted", flush=True)
     time.sleep(600)
@@ -241,7 +243,7 @@ def test_a_look_that_is_killed_was_counted_and_is_answered_when_asked_again(
 ) -> None:
     known = locked(lab, stored, looks=1)
     verdict = approved(lab, known)
-    script = KILLED % (FAST, SLOW)
+    script = KILLED % (FAST, SLOW, GATE)
     command = [sys.executable, "-c", script, str(lab.settings.home), stored.symbol, iso(known.last_ms)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -266,6 +268,7 @@ def test_the_verbs(lab: Lab, stored: Candles, monkeypatch: pytest.MonkeyPatch) -
         return json.loads(result.stdout) if result.stdout else {}
 
     said: list[str] = []
+    never = ["--set=fast=5", "--set=slow=180", "--min-trades=500"]
     held = call("holdout", "lock", *where, "--start", begin(stored), "--looks", "1")
     assert (held["family"], held["looks"], held["used"], held["ended"]) == (stored.family, 1, 0, None)
     call("holdout", "lock", *where, "--start", begin(stored), "--looks", "2", code=2)
@@ -275,7 +278,7 @@ def test_the_verbs(lab: Lab, stored: Candles, monkeypatch: pytest.MonkeyPatch) -
     assert "before the hold-out of" in said[-1]
     assert found["look"]["passed"]
     assert call("holdout", "look", "sma_cross", *where, "1d", *grid) == found
-    nothing = call("holdout", "look", "sma_cross", *where, "1d", "--set=fast=5", "--set=slow=180", code=1)
+    nothing = call("holdout", "look", "sma_cross", *where, "1d", *never, code=1)
     assert (nothing["looked"], nothing["look"]) == (False, None)
     released = call("holdout", "release", *where, "--by", "ana", "--reason", "over")
     assert (released["ended"], released["used"], released["touches"]) == ("release", 1, 2)

@@ -178,13 +178,17 @@ def test_the_example_of_the_lookahead_page_works() -> None:
     assert list(found["report"].to_frame()["kind"]) == ["lookahead"]
 
 
-def test_the_examples_of_the_search_page_work() -> None:
-    of_a_study, of_a_front = examples(DOCS / "search.md")
+def test_the_examples_of_the_search_page_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_a_study, of_a_front, of_optuna = examples(DOCS / "search.md")
+    monkeypatch.chdir(tmp_path)
     found: dict[str, Any] = {}
     exec(compile(of_a_study, "search.md", "exec"), found)
     assert found["study"].n_trials == 300
     exec(compile(of_a_front, "search.md", "exec"), found)
     assert list(found["study"].front_frame().columns[:2]) == ["sharpe", "turnover"]
+    exec(compile(of_optuna, "search.md", "exec"), found)
+    assert len(found["made"].trials) == 200
+    assert (tmp_path / "searches.db").is_file()
 
 
 def test_the_search_page_lists_every_sampler() -> None:

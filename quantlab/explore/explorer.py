@@ -5,6 +5,7 @@ The widget around it (`quantlab.explore.widget`) only carries both over the wire
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from quantlab.figures.colours import DIVERGING, SEQUENTIAL
 from quantlab.market.candles import Candles
 from quantlab.validation.ensemble import choose_ensemble
 from quantlab.validation.verdict import Verdict
+
+Mark = tuple[str, str, Mapping[str, Any]]
+"""Kind, label and parameters of a mark."""
 
 
 class Approved(Protocol):
@@ -105,6 +109,7 @@ class Explorer:
         self.selected: tuple[int, ...] | None = None
         self.verdict: Verdict | None = None
         self._planes: Planes | None = None
+        self._marked: tuple[tuple[str, str, int] | None, list[Mark]] = None, []
         self._seq = 0
         self._lock = threading.RLock()
         self._handlers: dict[str, Callable[[Mapping[str, Any]], Answer]] = {
@@ -189,24 +194,28 @@ class Explorer:
 
     def marks(self) -> list[dict[str, Any]]:
         """Ensemble, peak, plateau, the gate's candidate, what is approved: label and place on every axis."""
-        surface, view = self.searched.first, self.view
-        found: list[tuple[str, str, Mapping[str, Any]]] = []
-        if "trades" in surface.metrics and surface.size <= 5_000_000:
-            members = choose_ensemble(surface, view.metric, view.min_trades)
-            found += [("ensemble", "ensemble", member.params) for member in members]
-            try:
-                found.append(("peak", "peak", surface.best(view.metric, view.min_trades).params))
-                found.append(
-                    ("plateau", "plateau", surface.plateau(view.metric, view.min_trades).cell.params)
-                )
-            except InputError:
-                pass  # no cell has the metric and enough trades: there is no peak to show
+        found = self._outstanding()
         if self.verdict is not None:
             found.append(("candidate", "judged by the gate", self.verdict.cell.params))
         found += [("approved", "approved", params) for params in self.actions.approved(self.searched.whole)]
         return [
             {"kind": k, "label": label, "at": told.where(self.searched, params)} for k, label, params in found
         ]
+
+    def _outstanding(self) -> list[Mark]:
+        """Ensemble, peak and plateau; they do not move with the sliders, so they are looked for once."""
+        surface, metric, least = self.searched.first, self.view.metric, self.view.min_trades
+        asked = surface.key, metric, least
+        if asked != self._marked[0]:
+            found: list[Mark] = []
+            if "trades" in surface.metrics and surface.size <= 5_000_000:
+                members = choose_ensemble(surface, metric, least)
+                found += [("ensemble", "ensemble", member.params) for member in members]
+                with contextlib.suppress(InputError):  # no cell has the metric and enough trades
+                    found.append(("peak", "peak", surface.best(metric, least).params))
+                    found.append(("plateau", "plateau", surface.plateau(metric, least).cell.params))
+            self._marked = asked, found
+        return [*self._marked[1]]
 
     def chosen(self) -> dict[str, Any]:
         """The selected cell: its index, and its place in view where the view goes through it."""

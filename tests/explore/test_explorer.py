@@ -21,12 +21,14 @@ from quantlab.explore.detail import figures_in, monthly
 from quantlab.explore.packing import packed
 from quantlab.explore.picture import png
 from quantlab.explore.planes import Plane, Searched, check_view, first_view, planes
+from quantlab.explore.told import where
 from quantlab.figures.colours import colour_scale
 from quantlab.lab import Lab
 from quantlab.market.candles import Candles
 from quantlab.market.synthetic import garch
 from quantlab.settings import Settings
 from quantlab.space import Choice, Float, Int, Space
+from quantlab.validation.ensemble import choose_ensemble
 
 AXES = {"fast": [5, 8, 12, 20], "slow": [10, 30, 60], "max_holding": [5, 20, 50, 80, 90]}
 SPACE = Space(
@@ -425,6 +427,23 @@ def test_the_first_view_goes_through_the_plateau(surface: Surface) -> None:
     view = first_view(searched, {"min_trades": 5})
     middle = dict(zip(surface.axes, surface.plateau("sharpe", 5).cell.index, strict=True))
     assert {name: middle[name] for name in view.at} == dict(view.at)
+
+
+def test_marks_lie_where_the_surface_says(lab: Lab, surface: Surface) -> None:
+    widget = lab.explore(surface, min_trades=5)
+
+    def place(params: Any) -> dict[str, float]:
+        return {name: float(np.flatnonzero(axis == params[name])[0]) for name, axis in surface.axes.items()}
+
+    found = {
+        kind: [mark["at"] for mark in widget.marks if mark["kind"] == kind] for kind in ("peak", "plateau")
+    }
+    assert found["peak"] == [place(surface.best("sharpe", 5).params)]
+    assert found["plateau"] == [place(surface.plateau("sharpe", 5).cell.params)]
+    members = [mark["at"] for mark in widget.marks if mark["kind"] == "ensemble"]
+    assert members == [place(cell.params) for cell in choose_ensemble(surface, "sharpe", 5)]
+    between = where(widget.explorer.searched, {"fast": 6.5, "slow": 30, "max_holding": 500})
+    assert between == {"fast": 0.5, "slow": 1.0, "max_holding": None}
 
 
 def _until(condition: Callable[[], bool], seconds: float = 120.0) -> None:

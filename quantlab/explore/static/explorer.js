@@ -1221,7 +1221,6 @@ function render({ model, el }) {
       const [open, high, low, close] = buffers.map(b => copied(b, Float32Array));
       S.market = { ...message, open, high, low, close };
       S.window = null;
-      if (S.detail && S.stale) { S.stale = false; ask({ type: "select", index: S.detail.index }); }
     } else if (message.type === "cell") showCell(message, buffers);
   };
   let queued = false;

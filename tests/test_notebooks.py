@@ -22,6 +22,7 @@ MOST_BYTES = 300_000
 MOST_LINES = 6
 LOGIC = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.For, ast.While, ast.Lambda, ast.If, ast.Try)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+WIDGETS = ("CandleChart(", "LiveView(", "SurfaceExplorer(")
 UNCHECKED = {"nbval-skip", "nbval-ignore-output"}
 ABSOLUTE = re.compile(r"(?<![\w.:/<])/(?:home|root|tmp|usr|var|work|Users|opt|mnt|private)/|[A-Z]:\\\\")
 
@@ -72,10 +73,8 @@ def _faults_of_cell(cell: dict[str, Any]) -> Iterator[str]:
     text = source(cell)
     if any(output["output_type"] == "error" for output in cell["outputs"]):
         yield f"an error as output: {text}"
-    if any(
-        "application/vnd.jupyter.widget-view+json" in output.get("data", {}) for output in cell["outputs"]
-    ):
-        yield f"a widget as output: {text}"
+    if any(_nameless_widget(output.get("data", {})) for output in cell["outputs"]):
+        yield f"a widget whose text says nothing that can be compared: {text}"
     if any(output.get("name") == "stderr" for output in cell["outputs"]):
         yield f"something on stderr: {text}"
     if UNCHECKED & set(cell["metadata"].get("tags", [])) or "NBVAL_" in text:
@@ -86,8 +85,15 @@ def _faults_of_cell(cell: dict[str, Any]) -> Iterator[str]:
         yield f"logic, which belongs into the package: {text}"
 
 
+def _nameless_widget(data: dict[str, Any]) -> bool:
+    """Widgets are not compared, only their text: it has to name what is shown."""
+    text = "".join(data.get("text/plain", ""))
+    return "application/vnd.jupyter.widget-view+json" in data and not text.startswith(WIDGETS)
+
+
 def test_there_are_notebooks() -> None:
-    assert [path.name for path in PATHS][:1] == ["01_first_sweep.ipynb"]
+    named = ["00_tour", "01_first_sweep", "02_search", "03_is_it_real", "04_explore_and_approve"]
+    assert [path.stem for path in PATHS] == named
 
 
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -119,7 +125,10 @@ def _meta(**metadata: Any) -> Callable[[Notebook], None]:
     return lambda notebook: notebook["metadata"].update(metadata)
 
 
-WIDGET = {"output_type": "display_data", "data": {"application/vnd.jupyter.widget-view+json": {}}}
+WIDGET = {
+    "output_type": "display_data",
+    "data": {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "<Chart object at 0x7f>"},
+}
 PLANTED: dict[str, Callable[[Notebook], None]] = {
     "compare nothing": _no_counts,
     "kernel": _meta(kernelspec={"name": "venv"}),

@@ -82,6 +82,9 @@ def test_only_cells_that_satisfy_the_constraints_are_trials(lab: Lab) -> None:
     candles = iid(n_bars=600, timeframe="1h", seed=11)
     lab.sweep("sma_cross", candles, {"fast": [5, 50], "slow": [20, 80]}, progress=False)
     assert lab.store.trials_ever(candles.family) == 3
+    none = lab.sweep("sma_cross", candles, {"fast": [50, 60], "slow": [20, 30]}, progress=False)
+    assert np.isnan(none["sharpe"]).all()
+    assert lab.store.trials_ever(candles.family) == 3
 
 
 def test_an_interrupted_sweep_goes_on_from_its_parts(

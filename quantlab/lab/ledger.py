@@ -102,7 +102,8 @@ def counted_sweeps(store: Store) -> Iterator[None]:
     """While this lasts, every sweep is counted when it begins: all cells, under each fill assumption."""
 
     def count(task: Task) -> None:
-        store.count(*(_entry(task, key, "grid") for key in task.plain_keys.values()))
+        if task.cells.allowed.any():  # else nothing is evaluated
+            store.count(*(_entry(task, key, "grid") for key in task.plain_keys.values()))
 
     with announced(count):
         yield

@@ -1,6 +1,7 @@
-"""Write the tables of docs/honesty.md from docs/gate.json, which `gate_calibration.py --record` measured.
+"""Write the tables of docs/honesty.md: ``python benchmarks/gate_tables.py``.
 
-python benchmarks/gate_tables.py
+They are made of docs/gate.json, which `gate_calibration.py --record` measured, and of docs/gate_cost.json,
+which `gate_cost.py --json` printed. No number in them is typed by hand; a test compares page and files.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from figures import Figures, table, written
+from figures import Figures, number, table, written, yes
 
 from quantlab.validation.statistics import binomial_interval
 
 ROOT = Path(__file__).resolve().parents[1]
-RECORD, PAGE = (ROOT / "docs" / name for name in ("gate.json", "honesty.md"))
+RECORD, COST, PAGE = (ROOT / "docs" / name for name in ("gate.json", "gate_cost.json", "honesty.md"))
 
 
 def load() -> Figures:
@@ -31,7 +32,8 @@ def save(found: Figures) -> None:
 
 def page(found: Figures) -> str:
     """The page with its tables as they were measured."""
-    return written(PAGE.read_text(encoding="utf-8"), (false_approvals, power, refusals, measured), found)
+    tables = (false_approvals, power, refusals, measured, cost)
+    return written(PAGE.read_text(encoding="utf-8"), tables, found)
 
 
 def share(count: int, of: int) -> str:
@@ -118,6 +120,30 @@ def measured(found: Figures) -> str:
         f"{markets:,} markets, measured at {', '.join(f'`{commit}`' for commit in commits)} in "
         f"{cpu:,.0f} seconds of one processor ({cpu / markets:.1f} a market)."
     )
+
+
+def cost(_: Figures) -> str:
+    """What the statistics of a whole search cost, against what was aimed at."""
+    found: dict[str, Any] = json.loads(COST.read_text(encoding="utf-8"))
+    edge, noise, whole = (found[name] for name in ("edge", "noise", "reference"))
+    aims = [
+        (f"rerun, {_grid(edge)}, to the end", "edge_seconds", 10, "s", edge),
+        (f"the same without an edge: ended after {noise['markets']}", "noise_seconds", 3, "s", noise),
+        (f"rerun, {_grid(whole)}, to the end", "reference_seconds", 120, "s", whole),
+        ("overfitting: 12,870 splits x 10,000 cells", "pbo_seconds", 2, "s", {}),
+        ("superior ability: 208 blocks x 100,000 cells", "spa_seconds", 2, "s", {}),
+        ("its peak memory", "spa_peak_mib", 200, "MiB", {}),
+    ]
+    rows = []
+    for what, key, mark, unit, run in aims:
+        value, cpu = f"{number(found[key])} {unit}", number(run.get("cpu_seconds"))
+        rows.append((what, f"{mark} {unit}", value, cpu, yes(found[key] < mark)))
+    load = ("load average", "", number(found["load_average"]), "", "")
+    return table(("", "mark, below", "measured", "CPU, s", "reached"), *rows, load)
+
+
+def _grid(run: dict[str, Any]) -> str:
+    return f"{run['cells']:,} cells x {run['bars']:,} bars x {run['markets']} markets"
 
 
 if __name__ == "__main__":

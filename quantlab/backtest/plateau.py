@@ -86,14 +86,17 @@ def kernel_moments(
     weights /= weights.sum()
     present = ~np.isnan(values)
     filled = np.where(present, values, 0.0)
-    sums = [present.astype(np.float64), filled, filled**2, np.ones(values.shape)]
+    sums = [np.ones(values.shape), filled, filled**2]
+    if not present.all():
+        sums.append(present.astype(np.float64))
     for axis, smooth in enumerate(ordered):
         if smooth and values.shape[axis] > 1:
             sums = [correlate1d(s, weights, axis=axis, mode="constant") for s in sums]
+    whole, known = sums[0], sums[-1] if len(sums) == 4 else sums[0]
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = sums[1] / sums[0]
-        sd = np.sqrt(np.maximum(sums[2] / sums[0] - mean**2, 0.0))
-    return mean, sd, sums[0] / sums[3]
+        mean = sums[1] / known
+        sd = np.sqrt(np.maximum(sums[2] / known - mean**2, 0.0))
+    return mean, sd, known / whole
 
 
 def find_plateau(surface: Surface, metric: str, min_trades: int) -> Plateau:

@@ -69,4 +69,7 @@ def _fill(p: Prepared, found: np.ndarray) -> None:
     memo, out = (np.full((slots, 4), -1), np.empty((slots, 8))), np.empty((2, pairs))
     shared = (p.market, p.rules[0], p.entries.rows, p.exits, p.span)
     score_pairs(*shared, pair_row, pair_exit, 0, pairs, *memo, out)
-    found[:, p.allowed] = out[:, position]
+    cell, values = np.flatnonzero(p.allowed), np.full((2, p.allowed.size), np.nan)
+    for row, scores in zip(values, out, strict=True):
+        row[cell] = scores[position]
+    found[...] = values.reshape(found.shape)

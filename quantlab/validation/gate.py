@@ -171,7 +171,8 @@ def validate(
 def code_hash() -> str:
     """SHA-256 (hex) over the sources of the gate and of the choice of a cell, besides the engine."""
     package = Path(__file__).resolve().parents[1]
-    files = [*sorted((package / "validation").glob("*.py")), package / "backtest" / "plateau.py"]
+    chosen_by = [package / "backtest" / f"{name}.py" for name in ("plateau", "timing", "score_kernels")]
+    files = [*sorted((package / "validation").glob("*.py")), *chosen_by]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 

@@ -300,7 +300,7 @@ def test_draws_every_chart_in_a_browser(tmp_path):
     )
     drawn = Page(done.stdout)
     charts = [a["id"] for _, a in drawn.elements if "js-plotly-plot" in (a.get("class") or "")]
-    expected = ["walk-forward-chart", "plane-0", "slices", "equity", "close-up-0"]
+    expected = ["luck", "walk-forward-chart", "plane-0", "slices", "equity", "close-up-0"]
     assert charts == [f"s0-{name}" for name in expected]
     assert sum("main-svg" in (a.get("class") or "") for _, a in drawn.elements) >= len(charts)
     assert "CONSOLE" not in done.stderr

@@ -157,6 +157,13 @@ def test_the_gate_is_measured_market_by_market_and_goes_on_where_it_was(tmp_path
     assert sum(three["refused_alone"].values()) <= 3 - three["approved"] <= sum(three["refused"].values())
 
 
+def test_recency_is_measured_with_and_without_matching() -> None:
+    found = figures("gate_recency.py", "--family", "needle_1.6", "--markets", "3")
+    assert found["markets"] <= 3
+    assert 0 <= found["pass"] <= found["markets"]
+    assert found["expected_t"] > 1
+
+
 def test_the_tables_of_the_gate_are_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     import gate_tables

@@ -15,7 +15,8 @@ page itself:
 - `bytes_to_show`: what came over the websocket from running the cell to the widget standing there;
 - `ready_s`: from running the cell to the widget standing there.
 
-The medians of `million` stand by themselves as well. With `--images FOLDER` the pictures of docs/explore.md are taken as well.
+The medians of `million` stand by themselves as well. With `--images FOLDER` the pictures of docs/explore.md
+are taken too.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from gate_families import FAMILIES, Family
 from quantlab.backtest.engine import run_cell
 from quantlab.backtest.surface import Surface
 from quantlab.backtest.sweep import sweep
-from quantlab.backtest.trades import Run
+from quantlab.backtest.trades import Run, first_bar_held
 from quantlab.market.candles import Candles
 from quantlab.validation.gate import windows
 from quantlab.validation.statistics import timing_alpha_t, upper_p
@@ -31,9 +31,9 @@ def marked_exposure(run: Run, candles: Candles, start: int) -> float:
     """Mean over the bars from `start` on of signed notional over equity, both as the bar begins."""
     position = np.zeros(len(candles))
     for trade in run.trades:
-        first, end = trade["entry_bar"], trade["exit_bar"] + 1
-        held = slice(first, end)
-        before = slice(first - 1, end - 1)
+        first = first_bar_held(trade)
+        end = first + trade["bars_held"]
+        held, before = slice(first, end), slice(first - 1, end - 1)
         position[held] = trade["side"] * trade["units"] * candles.close[before] / run.equity[before]
     return float(position[start:].mean())
 

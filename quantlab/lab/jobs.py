@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from quantlab.backtest.surface import CandlesIdentity, Surface
 from quantlab.errors import JobError
-from quantlab.lab.spec import read_cells, read_execution
+from quantlab.lab.spec import read_cells, read_execution, read_spec
+from quantlab.lab.sweeps import read
 from quantlab.signals import find_strategy
 from quantlab.store.jobs import JobRow
 from quantlab.store.store import Store
@@ -106,16 +108,30 @@ class Job:
         raise JobError(f"job {self.id} is {told(row)}: it has no result.")
 
     def surface(self) -> Surface:
-        """The surface that it stored (of a sweep with other fill assumptions, that of its own)."""
-        meta, metrics = self._store.get_surface(self.result()["surface_key"])
-        strategy = find_strategy(meta["strategy"])
+        """The surface that it stored.
+
+        Raises
+        ------
+        JobError
+            It has no result; or it was asked for more than metrics, and strategy, engine or candles have
+            changed since.
+        """
+        key, asked = self.result()["surface_key"], self.row.spec
+        if asked["assumptions"] or asked.get("regimes") or asked["blocks"]:
+            task = read_spec(self._store, asked).task
+            whole = task and read(self._store, task)
+            if whole:
+                return replace(whole, counted=True)
+        meta, metrics = self._store.get_surface(key)
+        strategy, detail = find_strategy(meta["strategy"]), meta.get("intrabar")
         return Surface(
             strategy=strategy,
             cells=read_cells(strategy.space, meta["cells"]),
             metrics=metrics,
             execution=read_execution(meta["execution"]),
             identity=CandlesIdentity(**meta["identity"]),
-            key=self.result()["surface_key"],
+            key=key,
+            intrabar=detail and CandlesIdentity(**detail),
             counted=True,
         )
 

@@ -11,23 +11,48 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from quantlab.backtest.engine import engine_hash
 from quantlab.backtest.execution import AllIn, Costs, Execution, Risk
+from quantlab.backtest.request import Request
 from quantlab.backtest.surface import identity
-from quantlab.backtest.task import make_tasks
+from quantlab.backtest.task import Task, make_tasks
 from quantlab.errors import InputError, JobError, NotStoredError, UnknownNameError
 from quantlab.market.candles import Candles
-from quantlab.search.choose import make_sampler, narrow
+from quantlab.search.question import Question, make_question
 from quantlab.signals import REGISTRY, Strategy, find_strategy
 from quantlab.space import Cells, Grid, Points, Space
 from quantlab.store.store import Store
 from quantlab.validation.thresholds import Gate
 
 _UNSENT = ("progress", "on_batch", "journal")
+_OF_THE_LAB = ("name", "restart", "spend_hold_out")
+"""Options of `Lab.search` that decide no trial."""
+
+
+class Asked(TypedDict, total=False):
+    """What a job may be asked beside strategy, candles and grid: see `Lab.submit`."""
+
+    sampler: str | None
+    trials: int
+    execution: Execution | None
+    assumptions: Sequence[str]
+    regimes: Any
+    blocks: int
+    intrabar: Any
+    validate: bool | Gate
+    objective: Any
+    min_trades: int
+    max_drawdown: float | None
+    aggregate: str
+    seed: int
+    batch: int | None
+    bounds: Mapping[str, Any] | None
+    name: str | None
+    restart: bool
 
 
 @dataclass(frozen=True)
@@ -38,12 +63,9 @@ class Spec:
     ----------
     strategy : Strategy
     candles : Candles
-    cells : Grid or Points, optional
-        Of a sweep; None of a search.
     execution : Execution
-    assumptions : tuple of str
-    blocks : int
-        What else a sweep is asked for.
+    task : Task, optional
+        The sweep; None of a search.
     sampler : str, optional
         Of a search; None of a sweep.
     trials : int
@@ -55,14 +77,23 @@ class Spec:
 
     strategy: Strategy
     candles: Candles
-    cells: Cells | None
     execution: Execution
-    assumptions: tuple[str, ...]
-    blocks: int
+    task: Task | None
     sampler: str | None
     trials: int
     options: Mapping[str, Any]
     gate: Gate | None
+
+    @property
+    def cells(self) -> Cells | None:
+        """Cells of the sweep; None of a search."""
+        return None if self.task is None else self.task.cells
+
+    @property
+    def markets(self) -> tuple[Candles, ...]:
+        """All candles that it reads."""
+        detail = None if self.task is None else self.task.job.intrabar
+        return (self.candles,) if detail is None else (self.candles, detail)
 
     @property
     def method(self) -> str:
@@ -79,6 +110,11 @@ class Spec:
         """Cells times bars."""
         return self.size * len(self.candles)
 
+    def question(self) -> Question:
+        """The search that it asks for."""
+        options = {name: value for name, value in self.options.items() if name not in _OF_THE_LAB}
+        return make_question(self.strategy, sampler=self.method, trials=self.trials, **options)
+
     def columns(self) -> dict[str, Any]:
         """What the queue shows of it."""
         return {
@@ -93,6 +129,8 @@ class Spec:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
+        request = Request() if self.task is None else self.task.job.request
+        detail = None if self.task is None else self.task.job.intrabar
         return {
             "strategy": self.strategy.name,
             "module": _module(self.strategy),
@@ -100,8 +138,10 @@ class Spec:
             "candles": identity(self.candles).to_json(),
             "cells": None if self.cells is None else self.cells.to_json(),
             "execution": self.execution.to_json(),
-            "assumptions": list(self.assumptions),
-            "blocks": self.blocks,
+            "assumptions": list(request.assumptions),
+            "regimes": _runs(request),
+            "blocks": request.blocks,
+            "intrabar": None if detail is None else identity(detail).to_json(),
             "sampler": self.sampler,
             "trials": self.trials,
             "options": dict(self.options),
@@ -119,7 +159,9 @@ def make_spec(
     trials: int = 1_000,
     execution: Execution | None = None,
     assumptions: Sequence[str] = (),
+    regimes: Any = None,
     blocks: int = 0,
+    intrabar: Any = None,
     validate: bool | Gate = False,
     **options: Any,
 ) -> Spec:
@@ -128,24 +170,31 @@ def make_spec(
     _check_reachable(found)
     _check_stored(store, candles)
     execution = execution or Execution()
-    cells = None
+    task = None
+    gate = validate if isinstance(validate, Gate) else Gate() if validate else None
     if sampler is None:
         if options:
             raise InputError(f"a sweep has no options {', '.join(options)}: they need a `sampler`.")
-        cells = found.space.grid(**grid) if isinstance(grid, Mapping) else grid or found.grid()
-        make_tasks(found, candles, cells, execution, assumptions=assumptions, blocks=blocks)
+        besides = {"assumptions": assumptions, "regimes": regimes, "blocks": blocks, "intrabar": intrabar}
+        (task,) = make_tasks(found, candles, grid, execution, **besides)
+        if intrabar is not None:
+            _check_stored(store, intrabar)
+            if gate:
+                raise InputError("the gate judges fills by whole bars: submit without `intrabar`.")
     else:
-        if grid is not None or assumptions or blocks:
-            raise InputError("a search takes `bounds`, not `grid`, `assumptions` or `blocks`.")
-        options = _plain_options(options)
+        sweeping = grid is not None or regimes is not None or intrabar is not None
+        if sweeping or assumptions or blocks:
+            raise InputError(
+                "a search takes `bounds`, not `grid`, `assumptions`, `regimes`, `blocks` or `intrabar`: ask "
+                "those of a sweep of the cells that it finds."
+            )
         if not isinstance(sampler, str):
             raise InputError("a job is done in another process: give the sampler by its name.")
-        make_sampler(sampler, found, narrow(found.space, options.get("bounds", {})), options.get("seed", 0))
-        if not isinstance(trials, int) or trials < 1:
-            raise InputError(f"`trials` must be a whole number of at least 1, got {trials!r}.")
-    gate = validate if isinstance(validate, Gate) else Gate() if validate else None
-    given = (execution, tuple(assumptions), blocks, sampler, trials, options, gate)
-    return Spec(found, candles, cells, *given)
+        options = _plain_options(options)
+    spec = Spec(found, candles, execution, task, sampler, trials, options, gate)
+    if sampler is not None:
+        spec.question()
+    return spec
 
 
 def read_spec(store: Store, spec: Mapping[str, Any]) -> Spec:
@@ -165,14 +214,24 @@ def read_spec(store: Store, spec: Mapping[str, Any]) -> Spec:
                 "here): a result would not be what was asked for. Submit it anew, or start the worker on the "
                 "code of that time."
             )
-    where, cells = spec["candles"], spec["cells"]
+    candles, execution = _candles(store, spec["candles"]), read_execution(spec["execution"])
+    task, detail = None, spec.get("intrabar")
+    if spec["cells"] is not None:
+        (task,) = make_tasks(
+            strategy,
+            candles,
+            read_cells(strategy.space, spec["cells"]),
+            execution,
+            assumptions=spec["assumptions"],
+            regimes=_labels(spec.get("regimes")),
+            blocks=spec["blocks"],
+            intrabar=detail and _candles(store, detail),
+        )
     return Spec(
         strategy=strategy,
-        candles=_candles(store, where),
-        cells=None if cells is None else read_cells(strategy.space, cells),
-        execution=read_execution(spec["execution"]),
-        assumptions=tuple(spec["assumptions"]),
-        blocks=spec["blocks"],
+        candles=candles,
+        execution=execution,
+        task=task,
         sampler=spec["sampler"],
         trials=spec["trials"],
         options=spec["options"],
@@ -194,6 +253,26 @@ def read_execution(document: Mapping[str, Any]) -> Execution:
     sizing = dict(document["sizing"])
     sized = {"AllIn": AllIn, "Risk": Risk}[sizing.pop("kind")](**sizing)
     return Execution(**{**document, "costs": Costs(**document["costs"]), "sizing": sized})
+
+
+def _runs(request: Request) -> dict[str, Any] | None:
+    """Labels of the bars as JSON: where each run of equal ones begins, its label, and the names."""
+    if request.regimes is None:
+        return None
+    begins = np.flatnonzero(np.diff(request.regimes, prepend=request.regimes[0] - 1))
+    labels = request.regimes[begins].tolist()
+    bars, names = len(request.regimes), list(request.regime_names)
+    return {"begins": begins.tolist(), "labels": labels, "bars": bars, "names": names}
+
+
+def _labels(runs: Mapping[str, Any] | None) -> Any:
+    """What `_runs` wrote, as a sweep takes it: a Series of categories, which keep their names."""
+    if runs is None:
+        return None
+    import pandas as pd
+
+    labels = np.repeat(runs["labels"], np.diff([*runs["begins"], runs["bars"]]))
+    return pd.Series(pd.Categorical.from_codes(labels, categories=runs["names"]))
 
 
 def _decisive(strategy: Strategy) -> dict[str, str]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 from uuid import uuid4
 
-from quantlab.backtest.execution import Execution
 from quantlab.backtest.markets import plain_surface
 from quantlab.backtest.surface import Surface
 from quantlab.errors import InputError, JobError, QuantlabError
@@ -16,7 +15,7 @@ from quantlab.lab.campaign import Campaign, Refused, estimate
 from quantlab.lab.holding import HoldingOut
 from quantlab.lab.jobs import Job, table
 from quantlab.lab.ledger import Ledger, read_ledger
-from quantlab.lab.spec import Spec, make_spec
+from quantlab.lab.spec import Asked, Spec, make_spec
 from quantlab.market.candles import Candles
 from quantlab.signals import Strategy
 from quantlab.space import Cells, Grid
@@ -35,14 +34,8 @@ class Training(HoldingOut):
         candles: Candles,
         grid: Cells | Mapping[str, Any] | None = None,
         *,
-        sampler: str | None = None,
-        trials: int = 1_000,
-        execution: Execution | None = None,
-        assumptions: Sequence[str] = (),
-        blocks: int = 0,
-        validate: bool | Gate = False,
         spend_hold_out: bool = False,
-        **options: Any,
+        **asked: Unpack[Asked],
     ) -> Job:
         """Queue a sweep or a search for the workers (``quantlab worker``, or `work`).
 
@@ -63,14 +56,16 @@ class Training(HoldingOut):
             Of a search.
         execution : Execution, optional
             Costs, sides, fill assumption, sizing.
-        assumptions, blocks
-            What else a sweep is asked for: see `quantlab.sweep`.
+        assumptions, regimes, blocks, intrabar
+            What else a sweep is asked for: see `quantlab.sweep`. Candles for `intrabar` are stored ones, too.
         validate : bool or Gate
             Have the gate judge it too.
+        objective, min_trades, max_drawdown, aggregate, seed, batch, bounds
+            Of a search: see `quantlab.search.run.search`.
+        name, restart
+            Of a search: see `Lab.search`.
         spend_hold_out : bool
             Search bars of a hold-out too: recorded, and it answers nothing any more.
-        **options
-            Of a search: objective, min_trades, seed, batch, bounds, ...
 
         Returns
         -------
@@ -83,10 +78,9 @@ class Training(HoldingOut):
         InputError
             The question makes no sense, or the candles reach into a hold-out.
         """
-        how: dict[str, Any] = {"sampler": sampler, "trials": trials, "execution": execution}
-        how |= {"assumptions": assumptions, "blocks": blocks, "validate": validate, **options}
-        spec = make_spec(self.store, strategy, candles, grid, **how)
-        self._remember(candles, spend_hold_out)
+        spec = make_spec(self.store, strategy, candles, grid, **asked)
+        for used in spec.markets:
+            self._remember(used, spend_hold_out)
         return self._queue(spec)
 
     def submit_validation(self, surface: Surface, *, gate: Gate | None = None) -> Job:
@@ -122,8 +116,9 @@ class Training(HoldingOut):
                 f"the stored candles of {where.family} {where.timeframe} are not those that were swept: "
                 "sweep again."
             )
-        how: dict[str, Any] = {"execution": plain.execution, "validate": gate or True}
-        return self.submit(plain.strategy, candles, plain.cells, **how)
+        return self.submit(
+            plain.strategy, candles, plain.cells, execution=plain.execution, validate=gate or True
+        )
 
     def train(
         self,
@@ -153,7 +148,8 @@ class Training(HoldingOut):
         workers : int
             Workers that will share the work: for the estimate alone.
         **how
-            As `submit` takes it.
+            As `submit` takes it. `regimes` is a function of candles here, e.g. `quantlab.regimes.detect`, and
+            `intrabar` a timeframe.
 
         Returns
         -------
@@ -166,7 +162,12 @@ class Training(HoldingOut):
             try:
                 period = self._period(exchange, pair, start, end, spend=False)
                 candles = self.store.candles(exchange, pair, timeframe, *period)
-                specs.append(make_spec(self.store, strategy, candles, **how))
+                here = dict(how)
+                if callable(how.get("regimes")):
+                    here["regimes"] = how["regimes"](candles)
+                if isinstance(how.get("intrabar"), str):
+                    here["intrabar"] = self.store.candles(exchange, pair, how["intrabar"], *period)
+                specs.append(make_spec(self.store, strategy, candles, **here))
             except QuantlabError as error:
                 name = strategy if isinstance(strategy, str) else strategy.name
                 refused.append(Refused(name, exchange, pair, timeframe, str(error)))

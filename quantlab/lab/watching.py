@@ -14,9 +14,8 @@ from quantlab.errors import NotStoredError, QuantlabError
 from quantlab.lab.jobs import ENDED, Job, told
 from quantlab.lab.searches import read_batch
 from quantlab.lab.spec import Spec, read_spec
-from quantlab.search.choose import identity_of, make_sampler, narrow
-from quantlab.search.journal import Batch, describe
-from quantlab.search.objective import Objective, make_objective
+from quantlab.search.journal import Batch
+from quantlab.search.objective import Objective
 from quantlab.store.jobs import JobRow
 from quantlab.store.store import Store
 from quantlab.validation.rerun import Rerun
@@ -116,20 +115,8 @@ class JobWatch:
 
 def begun_as(spec: Spec) -> tuple[Objective, dict[str, Any]]:
     """What a search of a job is for, and what its batches are kept under."""
-    o = spec.options
-    aim = make_objective(
-        o.get("objective", "sharpe"),
-        o.get("min_trades", 30),
-        o.get("max_drawdown"),
-        o.get("aggregate", "worst"),
-    )
-    space, seed = narrow(spec.strategy.space, dict(o.get("bounds") or {})), o.get("seed", 0)
-    sampler: Any = spec.sampler
-    proposer = make_sampler(sampler, spec.strategy, space, seed)
-    batch = o.get("batch") or proposer.batch
-    named = identity_of(sampler, proposer)
-    rules = spec.strategy, [spec.candles], spec.execution, space, named, seed, batch, aim
-    return aim, describe(*rules)
+    asked = spec.question()
+    return asked.aim, asked.about([spec.candles], spec.execution)
 
 
 def objective_of(batch: Batch, aim: Objective) -> np.ndarray:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantlab.backtest.surface import Surface
-from quantlab.backtest.task import make_tasks
+from quantlab.backtest.task import Task
 from quantlab.errors import JobError, LeaseLostError, StoreUnavailableError, interrupted
 from quantlab.lab.searches import choosing, figures, result_row
 from quantlab.lab.spec import Spec, read_spec
@@ -282,8 +282,8 @@ def perform(lab: Lab, job: JobRow, tell: Tell) -> dict[str, Any]:
     """
     spec = read_spec(lab.store, job.spec)
     share = 0.3 if spec.gate else 1.0
-    if spec.cells is not None:
-        searched, found = _sweep(lab, spec, lambda done: tell(share * done, "sweep"))
+    if spec.task is not None:
+        searched, found = _sweep(lab, spec.task, lambda done: tell(share * done, "sweep"))
         surface = searched.under(searched.execution.assumption)
     else:
         before = min(job.progress / 100 / share, 1.0)
@@ -305,16 +305,14 @@ def perform(lab: Lab, job: JobRow, tell: Tell) -> dict[str, Any]:
     return {"result": result, "row": result_row(surface, chosen), "config": config}
 
 
-def _sweep(lab: Lab, spec: Spec, done: Callable[[float], None]) -> tuple[Surface, bool]:
-    how: dict[str, Any] = {"assumptions": spec.assumptions, "blocks": spec.blocks}
-    (task,) = make_tasks(spec.strategy, spec.candles, spec.cells, spec.execution, **how)
+def _sweep(lab: Lab, task: Task, done: Callable[[float], None]) -> tuple[Surface, bool]:
     total, seen = task.cells.size * task.job.request.rows, [0]
 
     def add(values: int) -> None:
         seen[0] += values
         done(seen[0] / total)
 
-    found = lab.store.has_surface(task.plain_keys[spec.execution.assumption])
+    found = lab.store.has_surface(task.plain_keys[task.job.execution.assumption])
 
     def parts(store: Store, key: str) -> Parts:
         return _Watched(store, key, add, total)

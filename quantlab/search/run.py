@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.markets import Aggregate
 from quantlab.backtest.task import check_markets
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
-from quantlab.search.choose import Bounds, identity_of, make_sampler, narrow
-from quantlab.search.journal import Journal, describe
+from quantlab.search.choose import Bounds
+from quantlab.search.journal import Journal
 from quantlab.search.loop import Loop, OnBatch
-from quantlab.search.objective import Wanted, make_objective
-from quantlab.search.sampler import Factory, Sampler
+from quantlab.search.objective import Wanted
+from quantlab.search.question import Question, make_question
+from quantlab.search.sampler import Factory
 from quantlab.search.study import Study
 from quantlab.signals import Strategy
-from quantlab.space import Grid, Space
+from quantlab.space import Grid
 from quantlab.strategies import get
 
 
@@ -94,59 +92,35 @@ def search(
     KeyboardInterrupt
         Ctrl-C before the first batch was evaluated: there is nothing to return.
     """
-    found, bounds, execution = get(strategy), dict(bounds or {}), execution or Execution()
-    if isinstance(sampler, Grid) and bounds:
-        raise InputError(
-            f"a grid has its own values, got bounds of {', '.join(bounds)}: narrow the grid instead."
-        )
-    _check_numbers(
-        trials=(trials, 1),
-        batch=(1 if batch is None else batch, 1),
-        min_trades=(min_trades, 0),
-        seed=(seed, 0),
+    execution = execution or Execution()
+    asked = make_question(
+        get(strategy),
+        sampler=sampler,
+        trials=trials,
+        objective=objective,
+        min_trades=min_trades,
+        max_drawdown=max_drawdown,
+        aggregate=aggregate,
+        seed=seed,
+        batch=batch,
+        bounds=bounds,
     )
-    aim = make_objective(objective, min_trades, max_drawdown, aggregate)
-    space = narrow(found.space, bounds)
-    proposer = make_sampler(sampler, found, space, seed)
-    _check_sampler(proposer, trials, len(aim.metrics))
-    batch = batch or proposer.batch
     markets = [candles] if isinstance(candles, Candles) else candles
     check_markets(markets)
-    named = identity_of(sampler, proposer)
-    about = describe(found, markets, execution, space, named, seed, batch, aim)
-    loop = Loop(proposer, found, candles, execution, aim)
+    about = asked.about(markets, execution)
+    loop = Loop(asked.sampler, asked.strategy, candles, execution, asked.aim)
     if journal is not None:
-        loop.replay(journal.begin(about, found.space), trials, on_batch)
-    ended = loop.until(trials, batch, progress, on_batch, journal)
+        loop.replay(journal.begin(about, asked.strategy.space), trials, on_batch)
+    ended = loop.until(trials, asked.batch, progress, on_batch, journal)
     if not loop.parts:
-        raise InputError(_nothing(found, space, proposer.name))
-    lineage = getattr(proposer, "lineage", None)
-    given = (proposer.name, sampler, trials, aim, seed, batch, bounds, about, lineage)
+        raise InputError(_nothing(asked))
+    name, lineage = asked.sampler.name, getattr(asked.sampler, "lineage", None)
+    given = (name, sampler, trials, asked.aim, seed, asked.batch, asked.bounds, about, lineage)
     return Study(tuple(loop.parts), ended, *given)
 
 
-def _nothing(strategy: Strategy, space: Space, sampler: str) -> str:
+def _nothing(asked: Question) -> str:
     return (
-        f"no cell of {strategy.name} within the bounds satisfies its constraints {space.constraints} "
-        f"(asked of {sampler}): widen the bounds."
+        f"no cell of {asked.strategy.name} within the bounds satisfies its constraints "
+        f"{asked.space.constraints} (asked of {asked.sampler.name}): widen the bounds."
     )
-
-
-def _check_sampler(sampler: Sampler, trials: int, objectives: int) -> None:
-    if objectives > 1 and not getattr(sampler, "several", False):
-        raise InputError(
-            f"the sampler {sampler.name} searches for one objective, got {objectives}: choose tpe, nsga2 or "
-            "evolution, or random, sobol or grid."
-        )
-    startup = getattr(sampler, "startup", 0)
-    if trials <= startup:
-        raise InputError(
-            f"the first {startup} trials of {sampler.name} only prepare it, so {trials} would be random "
-            f"search under another name: give it at least {startup + 1}, or take sampler='random'."
-        )
-
-
-def _check_numbers(**given: Any) -> None:
-    for name, (value, lowest) in given.items():
-        if not isinstance(value, int | np.integer) or value < lowest:
-            raise InputError(f"`{name}` must be a whole number of at least {lowest}, got {value!r}.")

@@ -1,4 +1,4 @@
-"""A strategy that takes its time, so that a worker can be killed in the middle of it."""
+"""Strategies for jobs: one that takes its time, one that breaks, one whose bars need a look inside them."""
 
 from __future__ import annotations
 
@@ -28,3 +28,12 @@ def signals(candles: ql.Candles, p: ql.Params) -> ql.Signals:
 @ql.strategy("breaking", SPACE, lambda p: p["window"] + 1, {"window": [10, 20]})
 def breaking(candles: ql.Candles, p: ql.Params) -> ql.Signals:
     raise ArithmeticError("this strategy cannot be evaluated")
+
+
+WIDTHS = ql.Space(ql.Float("width", 0.001, 0.1, 0.005, "fraction", "how far stop and target are"))
+
+
+@ql.strategy("narrow", WIDTHS, lambda p: 1, {"width": [0.002, 0.005, 0.01]})
+def narrow(candles: ql.Candles, p: ql.Params) -> ql.Signals:
+    width = candles.close * p.width
+    return ql.Signals(long=candles.close > 0, stop=width, target=width)

@@ -3,8 +3,7 @@
     python benchmarks/gate_recency.py --family plateau_1.9 --json
 
 As the gate does it, the plateau of the first 70 % trades the last 30 %. Its plain t says whether the edge was
-there; its timing t is what remains after holding its own mean exposure of that window. The gate takes the
-exposure of a trade at its entry; `marked_t` takes it anew at every bar, where a short that wins has shrunk.
+there; its timing t is what remains after holding its own mean exposure of that window.
 """
 
 from __future__ import annotations
@@ -16,30 +15,16 @@ from dataclasses import replace
 import numpy as np
 from gate_families import FAMILIES, Family
 
-from quantlab.backtest.engine import run_cell
 from quantlab.backtest.surface import Surface
 from quantlab.backtest.sweep import sweep
-from quantlab.backtest.trades import Run, first_bar_held
-from quantlab.market.candles import Candles
 from quantlab.validation.gate import windows
-from quantlab.validation.statistics import timing_alpha_t, upper_p
+from quantlab.validation.statistics import upper_p
 from quantlab.validation.thresholds import Gate
 from quantlab.validation.walkforward import at_rate, choose, trade_window
 
 
-def marked_exposure(run: Run, candles: Candles, start: int) -> float:
-    """Mean over the bars from `start` on of signed notional over equity, both as the bar begins."""
-    position = np.zeros(len(candles))
-    for trade in run.trades:
-        first = first_bar_held(trade)
-        end = first + trade["bars_held"]
-        held, before = slice(first, end), slice(first - 1, end - 1)
-        position[held] = trade["side"] * trade["units"] * candles.close[before] / run.equity[before]
-    return float(position[start:].mean())
-
-
-def recent(family: Family, seed: int, truth: Surface) -> tuple[float, float, float, float] | None:
-    """Plain, timing, marked and expected t of the window; None where nothing was chosen or nothing traded."""
+def recent(family: Family, seed: int, truth: Surface) -> tuple[float, float, float] | None:
+    """Plain, timing and expected t of the window; None where nothing was chosen or nothing traded."""
     gate, candles = Gate(), family.make(seed)
     split = windows(candles, replace(gate, folds=1, first=1.0 - gate.recent))[0]
     known = candles[split.train]
@@ -52,10 +37,7 @@ def recent(family: Family, seed: int, truth: Surface) -> tuple[float, float, flo
         return None
     days = len(window.daily)
     expected = float(truth["sharpe"][cell.index]) * np.sqrt(days / family.execution.days_per_year)
-    run = run_cell(truth.strategy, candles, cell.params, family.execution, start=split.test.start)
-    exposure = marked_exposure(run, candles, split.test.start)
-    marked = timing_alpha_t(window.daily, exposure, window.market)
-    return float(np.sqrt(days) * window.daily.mean() / spread), window.timing_t, marked, expected
+    return float(np.sqrt(days) * window.daily.mean() / spread), window.timing_t, expected
 
 
 def main() -> None:
@@ -71,7 +53,7 @@ def main() -> None:
     assert family.long_run is not None
     truth = sweep(family.strategy, family.long_run(0), family.grid, family.execution, progress=False)
     rows = [row for seed in range(options.markets) if (row := recent(family, seed, truth)) is not None]
-    plain, timing, marked, expected = np.array(rows).T
+    plain, timing, expected = np.array(rows).T
     allowed = Gate().recency_p
     found = {
         "family": options.family,
@@ -79,9 +61,7 @@ def main() -> None:
         "expected_t": float(expected.mean()),
         "plain_t": float(plain.mean()),
         "timing_t": float(timing.mean()),
-        "marked_t": float(marked.mean()),
         "would_pass_by_plain_t": sum(upper_p(t) <= allowed for t in plain.tolist()),
-        "would_pass_by_marked_t": sum(upper_p(t) <= allowed for t in marked.tolist()),
         "pass": sum(upper_p(t) <= allowed for t in timing.tolist()),
     }
     print(json.dumps(found) if options.json else found)

@@ -66,7 +66,7 @@ def market_returns(open_: np.ndarray, close: np.ndarray, timestamps: np.ndarray)
     known = np.flatnonzero(~np.isnan(close))
     if not known.size:
         return np.zeros(last_bars(timestamps).size)
-    return returns_of(close[_last_known(close)][last_bars(timestamps)], open_[known[0]])
+    return returns_of(last_known(close)[last_bars(timestamps)], open_[known[0]])
 
 
 def returns_of(marks: np.ndarray, first: float) -> np.ndarray:
@@ -77,6 +77,7 @@ def returns_of(marks: np.ndarray, first: float) -> np.ndarray:
     return np.divide(marks - before, before, out=returns, where=~np.isnan(before))
 
 
-def _last_known(values: np.ndarray) -> np.ndarray:
+def last_known(values: np.ndarray) -> np.ndarray:
+    """The values with those that are NaN replaced by the last one before; NaN before there is any."""
     rows = np.where(np.isnan(values), 0, np.arange(len(values)))
-    return np.maximum.accumulate(rows)
+    return values[np.maximum.accumulate(rows)]

@@ -37,7 +37,7 @@ from quantlab.threads import beside
 FUNDING_MS = 8 * 3_600_000
 _DECISIVE = (
     *("kernels", "trade_kernels", "path_kernels", "compose_kernels", "metric_kernels", "extra_kernels"),
-    *("row_kernels", "record", "rows", "exits", "engine", "daily", "execution"),
+    *("exposure_kernels", "row_kernels", "record", "rows", "exits", "engine", "daily", "execution"),
 )
 _OPPOSITE = {"ignore": record.IGNORE, "close": record.CLOSE_OUT, "reverse": record.REVERSE}
 
@@ -127,7 +127,7 @@ def lay_out(candles: Candles, funding_8h: float, intrabar: Candles | None = None
     open_, high, low, close, missing = map(
         own, (candles.open, candles.high, candles.low, candles.close, candles.missing)
     )
-    daily = np.empty(int(day[-1]) + 1)
+    daily = np.empty((int(day[-1]) + 1, 3))
     path_kernels.lay_out(open_, high, low, close, missing, day, at_open, due, funding_8h, points, daily)
     adjusted, n_blocks = points[:n, record.ADJUSTED].copy(), -(-n // record.BLOCK)
     blocks, great = np.empty((4, n_blocks)), np.empty((4, -(-n_blocks // record.BLOCK)))
@@ -209,11 +209,9 @@ def _extra(request: Request, candles: Candles) -> record.Extra:
     labels = none if request.regimes is None else own(request.regimes)
     assumptions = np.array([ASSUMPTIONS.index(name) for name in request.assumptions], np.float64)
     if not request.blocks:
-        return record.Extra(assumptions, labels, request.n_regimes, none, none)
-    last = last_bars(candles.timestamps)
-    days = request.bounds(len(last))
-    bars = np.append(0, last + 1)[days]
-    return record.Extra(assumptions, labels, request.n_regimes, days, bars)
+        return record.Extra(assumptions, labels, request.n_regimes, none)
+    days = request.bounds(len(last_bars(candles.timestamps)))
+    return record.Extra(assumptions, labels, request.n_regimes, days)
 
 
 def run_cell(
@@ -248,7 +246,7 @@ def run_cell(
     n, out, pair = len(candles), np.empty((1, len(METRICS))), np.zeros(1, np.int64)
     memo, taken = p.run_pairs(pair, pair, 0, 1, out, np.zeros(2, np.int64), np.zeros(1, np.int64))
     equity, exposure, worth = np.empty(n), np.empty(n), np.empty(len(taken) + 1)
-    kernels.trace(p.market.adjusted, p.rules[0], memo, taken, np.empty(n), equity, exposure, worth)
+    kernels.trace(p.market, p.rules[0], memo, taken, np.empty(n), equity, exposure, worth)
     return Run(
         strategy=found.name,
         params=cells.cell((0,)),

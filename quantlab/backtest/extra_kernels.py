@@ -5,17 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from quantlab.backtest.compose_kernels import daily_returns
+from quantlab.backtest.exposure_kernels import bars_of_rest, last_bar_of, share_of_equity, terms
 from quantlab.backtest.record import (
-    AT_CLOSE,
     BARS,
     DECISION,
-    ENTRY_BAR,
     OPEN,
     PART_BAR,
-    PART_UNITS,
     REASON,
-    SIZE,
-    UNITS,
     M,
 )
 from quantlab.jit import inner
@@ -57,7 +53,7 @@ def regime_figures(n_bars, regime, regimes, memo, taken, out):
 
 
 @inner
-def block_sums(extra, rules, memo, taken, returns, out):
+def block_sums(extra, market, rules, memo, taken, returns, out):
     """Write `BLOCK_SUMS` of every block of days, one after the other, into `out`.
 
     Parameters
@@ -66,7 +62,7 @@ def block_sums(extra, rules, memo, taken, returns, out):
     returns : float array (n_days,)
         Work space.
     """
-    cold, g, day_edges, bar_edges = memo.cold, memo.g, extra.day_edges, extra.bar_edges
+    day_edges = extra.day_edges
     daily_returns(memo, taken, returns)
     for s in range(day_edges.size - 1):
         total, squares = 0.0, 0.0
@@ -77,14 +73,16 @@ def block_sums(extra, rules, memo, taken, returns, out):
         row[0], row[1], row[2] = total, squares, 0.0
     s = 0
     for slot in taken:
-        first = g[slot, ENTRY_BAR] + (1 if rules[AT_CLOSE] != 0.0 else 0)
-        stop = first + g[slot, BARS]
-        whole = min(g[slot, PART_BAR] + 1, stop) if g[slot, PART_BAR] >= 0 else stop
-        size, left = cold[slot, SIZE], cold[slot, SIZE] * (1.0 - cold[slot, PART_UNITS] / cold[slot, UNITS])
-        while first < stop:
-            while bar_edges[s + 1] <= first:
+        daily, day, days, changed, begin, stop, size, share, way = terms(
+            market, rules, memo.cold, memo.g, slot
+        )
+        for j in range(days + 1):
+            while day_edges[s + 1] <= day + j:
                 s += 1
-            edge = min(stop, bar_edges[s + 1])
-            before = max(min(whole, edge) - first, 0)
-            out[s * BLOCK_FIGURES + 2] += size * before + left * (edge - first - before)
-            first = edge
+            held = share_of_equity(daily, day, j, changed, size, way)
+            end = last_bar_of(daily, day, j, stop)
+            weight = held * (end - begin)
+            if j == changed:
+                weight -= share * held * bars_of_rest(daily, day, j, stop, memo.g[slot, PART_BAR])
+            out[s * BLOCK_FIGURES + 2] += weight
+            begin = end

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 
 from quantlab.backtest.compose_kernels import compose
+from quantlab.backtest.exposure_kernels import last_bar_of, share_of_equity, terms
 from quantlab.backtest.extra_kernels import REGIME_FIGURES, block_sums, regime_figures
 from quantlab.backtest.record import (
     AT_CLOSE,
-    BARS,
     BORN,
     BREAK_EVEN_AT,
     ENTRY_BAR,
@@ -30,19 +30,16 @@ from quantlab.backtest.record import (
     ON_OPPOSITE,
     OPEN,
     PART_BAR,
-    PART_UNITS,
     PARTIAL_AT,
     REASON,
     RECORDS,
     REVERSE,
     REVERSES,
     SHORT_AT,
-    SIZE,
     STOP_AT,
     TAG,
     TARGET_AT,
     TRAIL_AT,
-    UNITS,
     UNSURE,
     M,
 )
@@ -201,13 +198,15 @@ def run_pairs(market, rules, rows, exits, extra, span, where, memos, work, out, 
             if n_regimes > 0:
                 regime_figures(span.bars, extra.regime, n_regimes, memo, taken, more)
             if n_blocks > 0:
-                block_sums(extra, rules[v], memo, taken, work.returns, more[REGIME_FIGURES * n_regimes :])
+                block_sums(
+                    extra, market, rules[v], memo, taken, work.returns, more[REGIME_FIGURES * n_regimes :]
+                )
         done[0] += 1
         done[1] = trades
 
 
 @inner
-def trace(adjusted, rules, memo, taken, path, equity, exposure, worth):
+def trace(market, rules, memo, taken, path, equity, exposure, worth):
     """Follow the trades of one cell bar by bar.
 
     Parameters
@@ -217,34 +216,42 @@ def trace(adjusted, rules, memo, taken, path, equity, exposure, worth):
     path : float array (n_bars,)
         Work space.
     equity, exposure : float arrays (n_bars,)
-        Receive the equity at the close of every bar, and signed notional over equity at entry while held.
+        Receive the equity at the close of every bar, and the exposure while held.
     worth : float array (trades + 1,)
         Receives the equity at each entry, and at the end.
     """
-    cold, g, flat_from = memo.cold, memo.g, 0
+    g, flat_from = memo.g, 0
     worth[0] = 1.0
     exposure[:] = 0.0
     for j in range(taken.size):
         u = taken[j]
         entry, leave = g[u, ENTRY_BAR], g[u, EXIT_BAR]
         worth[j + 1] = worth[j] * memo.f[u, M]
-        follow(adjusted, cold, g, u, path)
+        follow(market.adjusted, memo.cold, g, u, path)
         for b in range(flat_from, entry):
             equity[b] = worth[j]
         for b in range(entry, leave):
             equity[b] = worth[j] * path[b]
         equity[leave] = worth[j + 1]
         flat_from = leave + 1
-        begin = entry + (1 if rules[AT_CLOSE] != 0.0 else 0)
-        stop, whole = begin + g[u, BARS], begin + g[u, BARS]
-        if g[u, PART_BAR] >= 0:
-            whole = min(g[u, PART_BAR] + 1, stop)
-        for b in range(begin, whole):
-            exposure[b] = cold[u, SIZE]
-        for b in range(whole, stop):
-            exposure[b] = cold[u, SIZE] * (1.0 - cold[u, PART_UNITS] / cold[u, UNITS])
+        _expose(market, rules, memo.cold, g, u, exposure)
     for b in range(flat_from, equity.size):
         equity[b] = worth[taken.size]
+
+
+@inlined
+def _expose(market, rules, cold, g, u, exposure):
+    """Write the exposure of the trade in slot `u` on every bar that it is held."""
+    daily, day, days, changed, begin, stop, size, share, way = terms(market, rules, cold, g, u)
+    for i in range(days + 1):
+        held = share_of_equity(daily, day, i, changed, size, way)
+        end = int(last_bar_of(daily, day, i, stop))
+        for b in range(begin, end):
+            exposure[b] = held
+        if i == changed:
+            for b in range(max(g[u, PART_BAR] + 1, begin), end):
+                exposure[b] = held * (1.0 - share)
+        begin = end
 
 
 @inner

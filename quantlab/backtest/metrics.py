@@ -17,7 +17,7 @@ import numpy as np
 from quantlab.backtest import daily as days
 from quantlab.backtest.break_even import break_even_cost_bps
 from quantlab.backtest.execution import Execution
-from quantlab.backtest.trades import OPEN, bars_after_partial, closed, partial_notional
+from quantlab.backtest.trades import OPEN, closed, exposure_by_bar, partial_notional
 from quantlab.errors import UnknownNameError
 from quantlab.market.candles import Candles
 
@@ -136,7 +136,7 @@ def compute(
         var_95(daily),
         cvar_95(daily),
         break_even_cost_bps(trades, execution, stop_distances),
-        timing_t(daily, market, mean_position(trades, len(candles))),
+        timing_t(daily, market, float(exposure_by_bar(trades, equity, candles).mean())),
     )
     return {name: float(value) for name, value in zip(METRICS, values, strict=True)}
 
@@ -284,21 +284,11 @@ def timing_t(daily: np.ndarray, market_daily: np.ndarray, mean_position: float) 
     """How much better than its average exposure a strategy did [t statistic].
 
     sqrt(D) * (mean(r) - mean(pos) * mean(mkt)) / std(r, ddof=1), D the number of days: drift earned by
-    merely being exposed is taken out. NaN: fewer than two days, or no variation.
+    merely being exposed is taken out. mean(pos) is the mean over all bars of `trades.exposure_by_bar`. NaN:
+    fewer than two days, or no variation.
     """
     excess = daily.mean() - mean_position * market_daily.mean()
     return _ratio(sqrt(daily.size) * excess, _std(daily))
-
-
-def mean_position(trades: np.ndarray, n_bars: int) -> float:
-    """Mean signed notional at entry over equity at entry, over all bars; an open trade included.
-
-    After the bar of a partial fill only the part that is left counts.
-    """
-    notional = trades["units"] * trades["entry_price"] / trades["equity_before"]
-    closed_part = trades["partial_units"] / trades["units"]
-    bars = trades["bars_held"] - closed_part * bars_after_partial(trades)
-    return float((trades["side"] * notional * bars).sum() / n_bars)
 
 
 def _ratio(numerator: float, denominator: float) -> float:

@@ -17,6 +17,9 @@ from quantlab.backtest.record import (
     BLOCK,
     BOTTOM,
     BOTTOM_ON,
+    DAY_CLOSE,
+    DAY_END,
+    DAY_MARK,
     DAY_OF,
     GREATEST,
     HIGHEST,
@@ -35,7 +38,7 @@ from quantlab.jit import inlined, inner
 
 @inner
 def lay_out(open_, high, low, close, missing, day, settles_at_open, settles_inside, rate, points, daily):
-    """Fill the columns of `points` up to `PAID` and the known bars, and the adjusted closes of the days."""
+    """Fill the columns of `points` up to `PAID` and the known bars, and how each day ends."""
     n = open_.size
     last, paid = np.nan, 0.0
     for t in range(n):
@@ -51,7 +54,8 @@ def lay_out(open_, high, low, close, missing, day, settles_at_open, settles_insi
         points[t, BAR_OPEN], points[t, BAR_HIGH], points[t, BAR_LOW] = open_[t], high[t], low[t]
         points[t, PAID], points[t, LAST], points[t, ADJUSTED] = paid, last, last - paid
         points[t, DAY_OF] = day[t]
-        daily[day[t]] = last - paid
+        d = day[t]
+        daily[d, DAY_MARK], daily[d, DAY_CLOSE], daily[d, DAY_END] = last - paid, last, t + 1
     points[n, KNOWN_FROM], points[n, DAY_OF] = n, day[n - 1]
     for t in range(n - 1, -1, -1):
         points[t, KNOWN_FROM] = points[t + 1, KNOWN_FROM] if missing[t] else t

@@ -30,14 +30,18 @@ up to its close; greatest and least adjusted close from the start of its block u
 to the end of its block; UTC days since the first bar; first bar at or after this one that is not lost;
 first column of `Market.inside` that belongs to a bar. The last three also stand behind the last bar."""
 
+DAY_MARK, DAY_CLOSE, DAY_END = range(3)
+"""Columns of `Market.daily`: adjusted close and last known close of the last bar of a UTC day, and the bar
+after it."""
+
 LOWEST, HIGHEST, LEAST, GREATEST = range(4)
 """Rows of `Market.blocks` and `Market.great`: extremes of low and high, and of the adjusted close."""
 
 (HELD, WEIGHT, NOTIONAL, SUM, SQUARES, BELOW, EARNED, WON_RETURN, LOST_RETURN, P1, P2, P3, P4, P5, P6, CLOSED,
  WINS, GROSS_WINS, LOSSES, GAINS) = range(20)  # fmt: skip
 SUMS = 20
-"""The first floats of a record are sums that only have to be added up. Bars held; signed notional at entry
-times bars; notional of all fills; sum, sum of squares and sum of squared losses of the inner daily returns
+"""The first floats of a record are sums that only have to be added up. Bars held; sum of the exposure
+over them; notional of all fills; sum, sum of squares and sum of squared losses of the inner daily returns
 (of all days but the first and the last); of a closed trade its return, that if it won, that if it lost,
 the powers of gamma (see `metric_kernels.cost_near_zero`), 1 for the trade, 1 if it won, 1 if it won before
 costs, 1 if it lost; number of gains among the inner daily returns."""
@@ -103,8 +107,8 @@ class Market(NamedTuple):
         Columns of `points` that are scanned.
     blocks, great : float arrays (4, n_blocks)
         Extremes of 32 and of 1,024 bars.
-    daily : float array (n_days,)
-        Adjusted close of the last bar of each UTC day.
+    daily : float array (n_days, 3)
+        How each UTC day ends.
     inside : float array (2, bars of a lower timeframe)
         Low and high; empty where none was given.
     """
@@ -240,12 +244,11 @@ class Extra(NamedTuple):
     regime : int64 array (n_bars,) or empty
         Label of each bar, -1 unknown.
     regimes : int
-    day_edges, bar_edges : int64 arrays (blocks + 1,) or empty
-        First day and first bar of each block.
+    day_edges : int64 array (blocks + 1,) or empty
+        First day of each block.
     """
 
     assumptions: np.ndarray
     regime: np.ndarray
     regimes: int
     day_edges: np.ndarray
-    bar_edges: np.ndarray

@@ -198,7 +198,7 @@ def _run(
         execution=execution,
         trades=trades,
         equity=equity,
-        exposure=exposure_by_bar(trades, len(candles)),
+        exposure=exposure_by_bar(trades, equity, candles),
         daily=daily.daily_returns(daily.daily_marks(equity, candles.timestamps)),
         market_daily=daily.market_returns(candles.open, candles.close, candles.timestamps),
         days=daily.day_numbers(candles.timestamps),

@@ -10,10 +10,12 @@ import math
 
 import numpy as np
 
+from quantlab.backtest.exposure_kernels import weigh
 from quantlab.backtest.kernels import next_opposite, value_at
 from quantlab.backtest.record import (
     AT_CLOSE,
     BREAK_EVEN_AT,
+    DAY_MARK,
     DAY_OF,
     FRACTION_AT,
     GREATEST,
@@ -33,7 +35,7 @@ from quantlab.backtest.record import (
     TARGET_AT,
     TRAIL_AT,
 )
-from quantlab.backtest.trade_kernels import enters, settle, weigh
+from quantlab.backtest.trade_kernels import enters, settle
 from quantlab.jit import inlined, inner
 
 DECISION, TAG, NEXT = range(3)
@@ -52,9 +54,11 @@ def _days(points, daily, e, b, part_bar, a, h, a2, h2, m):
     changed = int(points[part_bar, DAY_OF]) - day if part_bar < points.shape[0] - 1 else days
     total, squares, first, final = 0.0, 0.0, m, m
     if days > 0:
-        before = first = a + h * daily[day] if changed > 0 else a2 + h2 * daily[day]
+        end = daily[day, DAY_MARK]
+        before = first = a + h * end if changed > 0 else a2 + h2 * end
         for j in range(1, days):
-            mark = a + h * daily[day + j] if j < changed else a2 + h2 * daily[day + j]
+            end = daily[day + j, DAY_MARK]
+            mark = a + h * end if j < changed else a2 + h2 * end
             change = mark / before - 1.0 if before > 0.0 else 0.0
             total += change
             squares += change * change
@@ -88,9 +92,13 @@ def _run(market, rules, rows, exits, d, x, opposite_at, floor, ceiling, known, f
             b, reason, held, _ = ended
             a, h, a2, h2, m = mark
             at_close, part_bar, size = rules[AT_CLOSE] != 0.0, partly[0], h * fills[0]
-            figures[slot, WEIGHT] = weigh(e, held, part_bar, size, share, n, at_close)
             day, days, first, final, total, squares = _days(
                 points, market.daily, e, b, part_bar, a, h, a2, h2, m
+            )
+            changed = int(points[part_bar, DAY_OF]) - day if part_bar < n else days + 1
+            begin = e + (1 if at_close else 0)
+            figures[slot, WEIGHT] = weigh(
+                market.daily, day, days, changed, begin, begin + held, part_bar, size, share, mark[:4]
             )
             figures[slot, SUM], figures[slot, SQUARES] = total, squares
             figures[slot, FIRST], figures[slot, FINAL] = first, final

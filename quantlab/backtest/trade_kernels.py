@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from quantlab.backtest.exit_kernels import leave_market
+from quantlab.backtest.exposure_kernels import weigh
 from quantlab.backtest.path_kernels import extremes, first_ruin
 from quantlab.backtest.record import (
     A2,
@@ -20,6 +21,7 @@ from quantlab.backtest.record import (
     BELOW,
     CLOSED,
     DAY,
+    DAY_MARK,
     DAY_OF,
     DAYMAX,
     DECISION,
@@ -189,16 +191,6 @@ def settle(
 
 
 @inlined
-def weigh(e, held, part_bar, size, share, n, at_close):
-    """Signed notional at entry times the bars that it was held."""
-    weight = size * held
-    if part_bar < n:
-        after = max(held - (part_bar - e + (0 if at_close else 1)), 0)
-        weight = size * (held - after) + size * (1.0 - share) * after
-    return weight
-
-
-@inlined
 def simulate(
     points, low, high, adjusted, blocks, great, daily, inside, rules, side, t, stop, target, trail, even,
     partial, share, hold, exit_at, opposite_at, f, cold, g, slot, marks, falls, used,
@@ -237,7 +229,6 @@ def simulate(
             mean_filled = (part_value + rest * filled) / units
         gross = side * (mean_leave / raw - 1.0)
         f[slot, HELD], f[slot, M] = held, m
-        f[slot, WEIGHT] = weigh(e, held, part_bar, size, share, n, at_close)
         f[slot, NOTIONAL] = units * price + part_value + (rest * filled if reason != OPEN else 0.0)
         f[slot, FEES] = units * price * rules[TAKER] + part_value * rules[MAKER] + rest * filled * fee
         f[slot, MIN], f[slot, MAX], f[slot, DRAWDOWN] = least, greatest, np.nan if last > e else 0.0
@@ -252,6 +243,11 @@ def simulate(
         back = 0 if at_close else 1
         g[slot, REVERSES] = reason == SIGNAL and opposite_at <= exit_at and b == opposite_at + back
         _write_days(points, daily, e, b, part_bar, a, h, a2, h2, m, f, g, slot, marks, falls, used)
+        day, days, first = g[slot, DAY], g[slot, MARKS], e + (1 if at_close else 0)
+        changed = int(points[part_bar, DAY_OF]) - day if part else days + 1
+        f[slot, WEIGHT] = weigh(
+            daily, day, days, changed, first, first + held, part_bar, size, share, mark[:4]
+        )
 
 
 @inner
@@ -299,9 +295,9 @@ def _write_days(points, daily, e, b, part_bar, a, h, a2, h2, m, f, g, slot, mark
     mark0, fall0 = used[0], used[1]
     changed = int(points[part_bar, DAY_OF]) - day if part_bar < points.shape[0] - 1 else days
     for j in range(min(days, changed)):
-        marks[mark0 + j] = a + h * daily[day + j]
+        marks[mark0 + j] = a + h * daily[day + j, DAY_MARK]
     for j in range(changed, days):
-        marks[mark0 + j] = a2 + h2 * daily[day + j]
+        marks[mark0 + j] = a2 + h2 * daily[day + j, DAY_MARK]
     total, squares, below, fell, gains, top, worst = 0.0, 0.0, 0.0, np.int64(fall0), 0, -np.inf, 0.0
     f[slot, FIRST], f[slot, FINAL] = m, m
     if days > 0:

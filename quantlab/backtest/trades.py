@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from quantlab.backtest.daily import last_bars, last_known
 from quantlab.backtest.execution import Execution
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
@@ -76,8 +77,7 @@ class Run:
     equity : float array, shape (n_bars,)
         Marked at the close of each bar; 1 before the first fill.
     exposure : float array, shape (n_bars,)
-        Signed notional at entry as a fraction of equity at entry, on the bars counted by ``bars_held``,
-        see `exposure_by_bar`.
+        Signed notional as a fraction of equity, on the bars counted by ``bars_held``: see `exposure_by_bar`.
     daily : float array, shape (n_days,)
         Equity returns per UTC day.
     market_daily : float array, shape (n_days,)
@@ -188,26 +188,35 @@ def closed(trades: np.ndarray) -> np.ndarray:
     return trades[trades["reason"] != OPEN]
 
 
-def exposure_by_bar(trades: np.ndarray, n_bars: int) -> np.ndarray:
-    """Signed notional at entry over equity at entry, on every bar that ``bars_held`` counts, else 0.
+def exposure_by_bar(trades: np.ndarray, equity: np.ndarray, candles: Candles) -> np.ndarray:
+    """Signed notional over equity on every bar that ``bars_held`` counts, else 0.
 
-    After the bar of a partial fill only the part that is left counts.
+    It is taken at the entry, and anew from the marks as each UTC day begins: what is earned over a day is the
+    exposure as it begins times the return of the market. After the bar of a partial fill only the part that
+    is left counts.
 
     Parameters
     ----------
     trades : record array of `TRADE_DTYPE`
-    n_bars : int
+    equity : float array, shape (n_bars,)
+    candles : Candles
 
     Returns
     -------
     float array, shape (n_bars,)
     """
-    exposure = np.zeros(n_bars)
+    exposure, close = np.zeros(len(candles)), last_known(candles.close)
+    ends = last_bars(candles.timestamps)
     for trade in trades:
-        fraction = trade["side"] * (trade["units"] / trade["equity_before"]) * trade["entry_price"]
-        end = first_bar_held(trade) + trade["bars_held"]
-        exposure[first_bar_held(trade) : end] = fraction
-        exposure[end - bars_after_partial(trade) : end] *= 1.0 - trade["partial_units"] / trade["units"]
+        first, share = first_bar_held(trade), 1.0 - trade["partial_units"] / trade["units"]
+        end = first + trade["bars_held"]
+        exposure[first:end] = trade["side"] * (trade["units"] / trade["equity_before"]) * trade["entry_price"]
+        exposure[end - bars_after_partial(trade) : end] *= share
+        for last in ends[(ends >= trade["entry_bar"]) & (ends < end - 1)]:
+            held = slice(last + 1, end)
+            exposure[held] = trade["side"] * trade["units"] * close[last] / equity[last]
+            if trade["partial_bar"] >= 0:
+                exposure[max(last, trade["partial_bar"]) + 1 : end] *= share
     return exposure
 
 

@@ -168,11 +168,6 @@ def test_timing_t_takes_drift_out() -> None:
     assert isnan(metrics.timing_t(daily[:1], market[:1], 0.5))
 
 
-def test_mean_position_is_signed() -> None:
-    trades = np.concatenate([trade(0.1), trade(0.1, side=-1, units=0.005)])
-    assert metrics.mean_position(trades, 10) == pytest.approx((2 - 0.5 * 2) / 10)
-
-
 def test_break_even_cost_of_one_long() -> None:
     # (1 - c) / (1 + c) * 1.01 = 1
     assert break_even_cost_bps(trade(0.01), Execution()) == pytest.approx(1e4 * 0.01 / 2.01, rel=1e-12)

@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from quantlab.backtest.execution import AllIn, Costs
-from quantlab.backtest.metrics import mean_position
-from quantlab.backtest.trades import OPEN, RUIN, SIGNAL, TIME, Run
+from quantlab.backtest.trades import OPEN, RUIN, SIGNAL, TIME, Run, first_bar_held
 from quantlab.market.candles import Candles
 
 GENERATED = settings(
@@ -72,12 +71,30 @@ def test_trades_keep_to_the_law(case: Case) -> None:
     allowed = {"both": [1, -1], "long": [1], "short": [-1]}[case.execution.direction]
     assert np.isin(trades["side"], allowed).all()
     assert np.count_nonzero(run.exposure) == trades["bars_held"].sum()
-    notional = trades["units"] * trades["entry_price"] / trades["equity_before"]
-    assert (np.abs(run.exposure) <= notional.max(initial=0.0) + 1e-12).all()
     if at_close:  # one order a bar: but for a reversal, nobody enters where something ended
         again = np.flatnonzero(trades["entry_bar"][1:] == trades["exit_bar"][:-1])
         assert (trades["reason"][again] == SIGNAL).all()
         assert (trades["side"][again] == -trades["side"][again + 1]).all()
+
+
+@GENERATED
+@given(cases())
+def test_what_a_whole_day_earns_is_its_exposure_times_the_market(case: Case) -> None:
+    """Of days held from the first bar to the last and past the next open, without funding or parts."""
+    if case.script.partial_target is not None:
+        case = case.but(partial_target=None, partial_fraction=None)
+    case = case.but(costs=replace(case.execution.costs, funding_8h=0.0))
+    run, day = case.replay(), case.candles.timestamps // 86_400_000
+    assume(not ruined(run))
+    for trade in run.trades:
+        inside = np.arange(first_bar_held(trade), trade["exit_bar"])
+        for number in np.unique(day[inside]):
+            bars = np.flatnonzero(day == number)
+            if inside[0] <= bars[0] and bars[-1] <= inside[-1] and bars[0] > trade["entry_bar"]:
+                row = int(number - day[0])
+                assert (run.exposure[bars] == run.exposure[bars[0]]).all()
+                earned = run.exposure[bars[0]] * run.market_daily[row]
+                assert run.daily[row] == pytest.approx(earned, rel=1e-9, abs=1e-12)
 
 
 @GENERATED
@@ -94,9 +111,6 @@ def test_partial_fills_keep_to_the_law(case: Case) -> None:
     )
     assert (cut["partial_bar"] >= cut["entry_bar"]).all()
     assert (cut["partial_bar"] <= cut["exit_bar"]).all()
-    # the mean over bars and the bars themselves are counted apart
-    mean = mean_position(run.trades, len(case.candles))
-    assert mean == pytest.approx(run.exposure.mean(), rel=1e-12, abs=1e-12)
     # a limit order in profit: never worse than the raw entry
     raw = cut["entry_price"] / (1 + cut["side"] * case.execution.costs.slippage_bps / 1e4)
     assert (cut["side"] * (cut["partial_price"] - raw) > 0).all()

@@ -13,7 +13,6 @@ from generated_markets import HOUR_MS, fills, play
 from worked_rules import FLAT, Rows, partial, short
 
 from quantlab.backtest.execution import Costs, Risk
-from quantlab.backtest.metrics import mean_position
 from quantlab.backtest.trades import OPEN, STOP, TARGET, TIME
 
 # Entered at 100 (bar 1), highest 104, then 106: the stop is at 95 on bar 1, 99 on bar 2, 101 on bar 3.
@@ -125,6 +124,22 @@ def test_break_even_does_not_lower_a_trail_and_holds_it_up() -> None:
     assert fills(short(RETURN, break_even=4, trail=10))[0][3:] == (STOP, 100.0, 100.0)
 
 
+def test_exposure_is_taken_anew_as_each_day_begins() -> None:
+    # a short of 1 at 100: at 80 it is worth 120 and owes 80, at 60 it is worth 140 and owes 60
+    rows: Rows = [FLAT, (100, 100, 80, 80), (80, 80, 60, 60), (60, 60, 60, 60), FLAT]
+    sold = play(rows, short=0, hold=3, timeframe="1d", start_ms=0)
+    assert sold.exposure == pytest.approx([0, -1, -80 / 120, -60 / 140, 0], rel=1e-14)
+    assert sold.daily[1:4] == pytest.approx(sold.exposure[1:4] * sold.market_daily[1:4], rel=1e-14)
+    bought = play(rows, long=0, hold=3, timeframe="1d", start_ms=0)
+    assert bought.exposure == pytest.approx([0, 1, 1, 1, 0], rel=1e-14)
+    # half of it is bought back at 95 on the first day
+    halved = play(rows, short=0, hold=3, timeframe="1d", start_ms=0, partial=(5, 0.5))
+    # worth 1 + 0.5 * 0.05 + 0.5 * 0.2 as the second day begins, and owes half of 0.8
+    assert halved.exposure[1:3] == pytest.approx([-1, -0.4 / 1.125], rel=1e-14)
+    # within a day nothing is taken anew
+    assert play(rows, short=0, hold=3).exposure == pytest.approx([0, -1, -1, -1, 0], rel=1e-14)
+
+
 # Entered at 100 (bar 1), 105 is reached on bar 2, 110 on bar 4.
 STAGES: Rows = [FLAT, FLAT, (101, 106, 100, 104), (104, 107, 103, 106), (106, 111, 105, 110), FLAT]
 
@@ -137,7 +152,6 @@ def test_a_partial_target_and_the_rest_at_the_target() -> None:
     assert run.trades["gross_return"][0] == pytest.approx(0.08, rel=1e-14)
     assert run.equity == pytest.approx([1, 1, 1.02 + 0.6 * 0.04, 1.02 + 0.6 * 0.06, 1.08, 1.08], rel=1e-14)
     assert run.exposure == pytest.approx([0, 1, 1, 0.6, 0.6, 0], rel=1e-14)
-    assert mean_position(run.trades, 6) == pytest.approx(3.2 / 6, rel=1e-14)
     assert run.trades["bars_held"][0] == 4
     mirror = short(STAGES, partial=(5, 0.4), target=10)
     # 0.4 * 95 + 0.6 * 90 = 92
@@ -251,7 +265,6 @@ def test_targets_that_the_open_has_passed(
         assert partial(run) == (2, mirror(part), 0.5)
         assert run.trades["bars_held"][0] == held
         assert run.exposure == pytest.approx([0, side, side * (held - 1), 0])
-        assert mean_position(run.trades, 4) == pytest.approx(side * held / 4, rel=1e-14)
 
 
 def test_after_a_partial_fill_at_the_open_the_stop_may_take_the_rest_in_the_same_bar() -> None:

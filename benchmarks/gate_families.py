@@ -157,6 +157,12 @@ FAMILIES: dict[str, Family] = {
     "plateau_1.0": planted(MOMENTUM, 100_000, "momentum", 60, true_sharpe=1.1),
     "plateau_1.5": planted(MOMENTUM, 110_000, "momentum", 60, true_sharpe=1.6),
     "plateau_1.9": planted(MOMENTUM, 120_000, "momentum", 60, true_sharpe=1.95),
+    "fast_1.5": planted(
+        MOMENTUM, 160_000, "momentum of half the half-life", 60, true_sharpe=1.19, half_life_bars=20.0
+    ),
+    "fast_1.9": planted(
+        MOMENTUM, 170_000, "momentum of half the half-life", 60, true_sharpe=1.44, half_life_bars=20.0
+    ),
     "needle_1.6": planted(
         synthetic.planted_reversion,
         130_000,

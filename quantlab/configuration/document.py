@@ -269,7 +269,7 @@ def _walk_forward(walk: WalkForward, embargo_days: int) -> dict[str, Any]:
         "timing_t": walk.timing_t,
         "p": walk.p,
         "efficiency": walk.efficiency,
-        "mean_exposure": walk.mean_exposure,
+        "mean_exposure": float(np.mean(walk.exposure)),
     }
     folds = [
         stated(

@@ -27,25 +27,28 @@ def sharpe(returns: np.ndarray, days_per_year: float = 365.0) -> float:
     return math.nan if math.isnan(spread) else float(np.mean(returns) / spread * math.sqrt(days_per_year))
 
 
-def timing_alpha_t(returns: np.ndarray, mean_exposure: float, market: np.ndarray) -> float:
-    """t value of what the timing earned beyond holding its mean exposure all the time.
+def timing_alpha_t(returns: np.ndarray, exposure: float | np.ndarray, market: np.ndarray) -> float:
+    """t value of what the timing earned beyond holding an exposure all the time.
 
-    ``sqrt(D) * (mean(returns) - mean_exposure * mean(market)) / std(returns, ddof=1)``. A market that
+    ``sqrt(D) * mean(returns - exposure * market) / std(returns, ddof=1)``. A market that
     drifts up rewards whoever is long; this takes that reward away.
 
     Parameters
     ----------
     returns : float array, shape (D,)
         Simple returns per day after costs.
-    mean_exposure : float
-        Mean over all bars of signed notional as a fraction of equity (short is negative).
+    exposure : float, or float array of shape (D,)
+        Signed notional as a fraction of equity (short is negative) that is held instead. Of the whole record
+        it is the mean over all bars. Of a part that was not searched it is better what was known before it:
+        a rule that follows trends is long in a part that rises, so the mean of that very part would take
+        away some of what it earned, and from a rule of reversion less than nothing.
     market : float array, shape (D,)
         Simple returns per day of the market itself.
     """
     spread = _spread(returns)
     if math.isnan(spread):
         return math.nan
-    alpha = float(np.mean(returns)) - mean_exposure * float(np.mean(market))
+    alpha = float(np.mean(returns)) - float(np.mean(exposure * market))
     return math.sqrt(len(returns)) * alpha / spread
 
 

@@ -43,8 +43,8 @@ class Window:
         Returns per day after costs; 0 on days without a position.
     market : float array, shape (D,)
         Returns per day of the market.
-    exposure : float array, shape (bars,)
-        Signed notional as a fraction of equity.
+    exposure : float
+        Mean exposure of the cell on all bars before the window; 0 if there are none.
     trades : int
         Positions taken, one still open at the end included.
     """
@@ -52,13 +52,13 @@ class Window:
     days: np.ndarray
     daily: np.ndarray
     market: np.ndarray
-    exposure: np.ndarray
+    exposure: float
     trades: int
 
     @property
     def timing_t(self) -> float:
-        """Timing alpha t of the window; NaN if nothing was traded."""
-        return timing_alpha_t(self.daily, float(np.mean(self.exposure)), self.market)
+        """Timing alpha t of the window, beyond holding `exposure`; NaN if nothing was traded."""
+        return timing_alpha_t(self.daily, self.exposure, self.market)
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,8 @@ class WalkForward:
         UTC day numbers of all test windows.
     daily, market : tuple of float
         Returns per day of the strategy (after costs) and of the market.
-    mean_exposure : float
-        Mean over all bars of all test windows of signed notional as a fraction of equity.
+    exposure : tuple of float
+        Per day the mean exposure that the choice of its window had before it.
     days_per_year : float
     """
 
@@ -109,7 +109,7 @@ class WalkForward:
     days: tuple[int, ...]
     daily: tuple[float, ...]
     market: tuple[float, ...]
-    mean_exposure: float
+    exposure: tuple[float, ...]
     days_per_year: float
 
     @property
@@ -119,8 +119,8 @@ class WalkForward:
 
     @property
     def timing_t(self) -> float:
-        """Timing alpha t of the stitched returns, matched for their mean exposure."""
-        return timing_alpha_t(np.array(self.daily), self.mean_exposure, np.array(self.market))
+        """Timing alpha t of the stitched returns, beyond holding `exposure`."""
+        return timing_alpha_t(np.array(self.daily), np.array(self.exposure), np.array(self.market))
 
     @property
     def p(self) -> float:
@@ -150,8 +150,8 @@ class WalkForward:
     def from_json(cls, document: Mapping[str, Any]) -> WalkForward:
         """The record that `to_json` wrote; null stands for NaN in the figures of a fold."""
         folds = tuple(_fold(row) for row in document["folds"])
-        days, daily, market = (tuple(document[name]) for name in ("days", "daily", "market"))
-        return cls(folds, days, daily, market, document["mean_exposure"], document["days_per_year"])
+        days, daily, market, exposure = (tuple(document[n]) for n in ("days", "daily", "market", "exposure"))
+        return cls(folds, days, daily, market, exposure, document["days_per_year"])
 
 
 def _fold(row: Mapping[str, Any]) -> Fold:
@@ -201,12 +201,11 @@ def trade_window(
     if params is None:
         return _flat(known, window.start)
     run = run_cell(strategy, known, dict(params), execution, start=window.start)
+    before = _mean_exposure(strategy, known[: window.start], params, execution)
     inside = run.days >= known.timestamps[window.start] // DAY_MS
     daily = run.daily[inside].copy()
     daily[-1] = (1.0 + daily[-1]) * _after_closing(run) - 1.0
-    return Window(
-        run.days[inside], daily, run.market_daily[inside], run.exposure[window.start :], len(run.trades)
-    )
+    return Window(run.days[inside], daily, run.market_daily[inside], before, len(run.trades))
 
 
 def trade_together(
@@ -234,7 +233,7 @@ def trade_together(
         windows[0].days,
         np.mean([one.daily for one in windows], axis=0),
         windows[0].market,
-        np.mean([one.exposure for one in windows], axis=0),
+        float(np.mean([one.exposure for one in windows])),
         sum(one.trades for one in windows),
     )
 
@@ -284,7 +283,7 @@ def refit(
         tuple(np.concatenate([w.days for w in windows]).tolist()),
         tuple(np.concatenate([w.daily for w in windows]).tolist()),
         tuple(np.concatenate([w.market for w in windows]).tolist()),
-        float(np.mean(np.concatenate([w.exposure for w in windows]))),
+        tuple(np.concatenate([np.full(len(w.days), w.exposure) for w in windows]).tolist()),
         execution.days_per_year,
     )
 
@@ -294,11 +293,19 @@ def at_rate(min_trades: int, bars: int, all_bars: int) -> int:
     return math.ceil(min_trades * bars / all_bars)
 
 
+def _mean_exposure(
+    strategy: Strategy, candles: Candles, params: Mapping[str, Any], execution: Execution
+) -> float:
+    if not len(candles):
+        return 0.0
+    return float(run_cell(strategy, candles, dict(params), execution).exposure.mean())
+
+
 def _flat(candles: Candles, start: int) -> Window:
     inside = candles[start:]
     market = market_returns(candles.open, candles.close, candles.timestamps)
     days = day_numbers(inside.timestamps)
-    return Window(days, np.zeros(len(days)), market[-len(days) :], np.zeros(len(inside)), 0)
+    return Window(days, np.zeros(len(days)), market[-len(days) :], 0.0, 0)
 
 
 def _after_closing(run: Run) -> float:

@@ -50,7 +50,7 @@ def walk_forward() -> WalkForward:
         fold, params=None, in_sample_sharpe=float("nan"), out_of_sample_sharpe=float("nan"), trades=0
     )
     daily = tuple(0.01 if day % 3 else -0.008 for day in range(60))
-    return WalkForward((fold, flat), tuple(range(60)), daily, tuple(0.0 for _ in daily), 0.2, 365.0)
+    return WalkForward((fold, flat), tuple(range(60)), daily, tuple(0.0 for _ in daily), (0.2,) * 60, 365.0)
 
 
 def verdict(*, failed: str | None = None, **changes: Any) -> Verdict:

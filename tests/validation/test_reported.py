@@ -208,7 +208,7 @@ def test_too_little_of_everything_has_a_reason_and_no_number():
     grid = CROSS.grid(fast=[20, 30], slow=[70, 80])
     surface = sweep(CROSS, candles, grid, progress=False)
     one = Candidate(CROSS, candles, surface.cell((0, 0)).params, surface.execution)
-    idle = WalkForward((), (0, 1), (0.0, 0.0), (0.0, 0.0), 0.0, 365.0)
+    idle = WalkForward((), (0, 1), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0), 365.0)
     few = reported.reported(one, surface, one.run(), idle, GATE)
     assert next(t for t in few if t.name == "monte_carlo").value is None
     nothing = sweep(CROSS, candles[:60], grid, progress=False)
@@ -253,7 +253,7 @@ def test_it_takes_seconds_on_a_grid_of_1_500_cells_and_20_000_bars():
     one = Candidate(CROSS, candles, cell.params, surface.execution)
     run = one.run()
     daily = tuple(run.daily.tolist())
-    table = WalkForward((), tuple(range(len(daily))), daily, daily, 0.0, 365.0)
+    table = WalkForward((), tuple(range(len(daily))), daily, daily, (0.0,) * len(daily), 365.0)
     begin = time.perf_counter()
     tests = reported.reported(one, surface, run, table, GATE)
     assert time.perf_counter() - begin < 20.0  # 2 s on a quiet machine; this one may be busy

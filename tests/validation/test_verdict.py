@@ -17,7 +17,9 @@ FOLDS = (
     Fold(0, 86_400_000, 3 * 86_400_000, 4 * 86_400_000, {"fast": 5, "slow": 20}, 1.5, 0.7, 9),
     Fold(0, 3 * 86_400_000, 5 * 86_400_000, 6 * 86_400_000, None, math.nan, math.nan, 0),
 )
-TABLE = WalkForward(FOLDS, (3, 4, 5, 6), (0.01, -0.005, 0.0, 0.0), (0.02, -0.01, 0.03, 0.0), 0.25, 365.0)
+TABLE = WalkForward(
+    FOLDS, (3, 4, 5, 6), (0.01, -0.005, 0.0, 0.0), (0.02, -0.01, 0.03, 0.0), (0.25,) * 4, 365.0
+)
 CELL = Cell((1, 2), {"fast": 8, "slow": 20}, {"sharpe": 1.2, "profit_factor": math.nan})
 IDENTITY = {
     "cell": CELL,

@@ -95,7 +95,7 @@ def test_flat_window_has_the_market_and_nothing_else():
     assert np.array_equal(flat.market, busy.market)
     assert np.array_equal(flat.days, busy.days)
     assert not flat.daily.any()
-    assert not flat.exposure.any()
+    assert flat.exposure == 0.0
     assert flat.trades == 0
     assert math.isnan(flat.timing_t)
 
@@ -132,11 +132,16 @@ def test_stitched_returns_are_the_windows_one_after_the_other():
     ]
     assert table.daily == tuple(np.concatenate([w.daily for w in windows]))
     assert table.days == tuple(range(table.days[0], table.days[-1] + 1))
-    assert table.mean_exposure == pytest.approx(np.concatenate([w.exposure for w in windows]).mean())
+    earlier = [
+        run_cell(STRATEGY, HOURS[: split.test.start], fold.params, EXECUTION).exposure.mean()
+        for fold, split in zip(table.folds, splits, strict=True)
+    ]
+    held = np.concatenate([np.full(len(w.days), e) for w, e in zip(windows, earlier, strict=True)])
+    assert table.exposure == pytest.approx(tuple(held), rel=1e-12)
     assert table.trades == sum(w.trades for w in windows)
     assert [f.out_of_sample_sharpe for f in table.folds] == [sharpe(w.daily) for w in windows]
     daily, market = np.array(table.daily), np.array(table.market)
-    t = math.sqrt(len(daily)) * (daily.mean() - table.mean_exposure * market.mean()) / daily.std(ddof=1)
+    t = math.sqrt(len(daily)) * (daily - held * market).mean() / daily.std(ddof=1)
     assert table.timing_t == pytest.approx(t, rel=1e-12)
 
 

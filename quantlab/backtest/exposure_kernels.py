@@ -64,25 +64,22 @@ def bars_of_rest(daily, day, changed, stop, part_bar):
 
 
 @inlined
-def weigh(daily, day, days, changed, first, stop, part_bar, size, share, way):
-    """Sum of the exposure over the bars held, ``[first, stop)``, of a trade that sees `days` days end.
+def exposed(daily, d, part, h):
+    """Exposure on the whole day `d` of the market, summed over its bars; `part` is 1 / mark before it."""
+    return h * daily[d - 1, DAY_CLOSE] * part * (daily[d, DAY_END] - daily[d - 1, DAY_END])
 
-    Parameters
-    ----------
-    share : float
-        Fraction that the partial target closes; read where there is one.
-    daily, day, changed, size, way
-        As of `share_of_equity`.
-    """
-    weight, begin = 0.0, float(first)
-    for j in range(days + 1):
-        end = last_bar_of(daily, day, j, stop)
-        weight += share_of_equity(daily, day, j, changed, size, way) * (end - begin)
-        begin = end
-    if changed <= days:
-        held = share_of_equity(daily, day, changed, changed, size, way)
-        weight -= share * held * bars_of_rest(daily, day, changed, stop, part_bar)
-    return weight
+
+@inlined
+def exposed_last(daily, d, part, h, stop):
+    """The same of the last day of a trade that is held up to bar `stop`."""
+    return h * daily[d - 1, DAY_CLOSE] * part * (stop - daily[d - 1, DAY_END])
+
+
+@inlined
+def exposed_rest(daily, day, changed, stop, part_bar, whole, way):
+    """What the partial target takes off that sum on the day of its fill."""
+    held = share_of_equity(daily, day, changed, changed, whole[0], way)
+    return whole[1] * held * bars_of_rest(daily, day, changed, stop, part_bar)
 
 
 @inlined

@@ -19,8 +19,9 @@ NEUTRAL, PESSIMISTIC, OPTIMISTIC = range(3)
 IGNORE, CLOSE_OUT, REVERSE = range(3)
 """What an opposite decision does."""
 
-BLOCK, SHIFT = 32, 5
-"""Bars of a block whose extremes are known, and its binary logarithm; 32 blocks make a great block."""
+BLOCK, SHIFT, GREAT_SHIFT = 32, 5, 10
+"""Bars of a block whose extremes are known, and its binary logarithm; 32 blocks make a great block: its
+logarithm."""
 
 (BAR_OPEN, LAST, ADJUSTED, PAID_OPEN, PAID, DAY_OF, KNOWN_FROM, INSIDE_FROM, BAR_HIGH, BAR_LOW, TOP, BOTTOM,
  TOP_ON, BOTTOM_ON) = range(14)  # fmt: skip

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from quantlab.backtest.exposure_kernels import weigh
+from quantlab.backtest.exposure_kernels import exposed, exposed_last, exposed_rest, last_bar_of
 from quantlab.backtest.kernels import next_opposite, value_at
 from quantlab.backtest.record import (
     AT_CLOSE,
@@ -18,10 +18,8 @@ from quantlab.backtest.record import (
     DAY_MARK,
     DAY_OF,
     FRACTION_AT,
-    GREATEST,
     HOLD_AT,
     IGNORE,
-    LEAST,
     LONG_AT,
     MAY_LONG,
     MAY_SHORT,
@@ -47,28 +45,38 @@ WEIGHT, SUM, SQUARES, FIRST, FINAL, CLOSED, DAY, DAYS = range(8)
 
 
 @inlined
-def _days(points, daily, e, b, part_bar, a, h, a2, h2, m):
-    """Day, days, first and final multiplier, sum and sum of squares, as `trade_kernels` writes them."""
+def _days(points, daily, span, whole, mark):
+    """Day, days, first and final multiplier, sum, sum of squares, exposure, as of `trade_kernels`."""
+    e, b, begin, stop, part_bar = span
+    a, h, a2, h2, m = mark
     day = int(points[e, DAY_OF])
     days = int(points[b, DAY_OF]) - day
-    changed = int(points[part_bar, DAY_OF]) - day if part_bar < points.shape[0] - 1 else days
+    changed = int(points[part_bar, DAY_OF]) - day if part_bar < points.shape[0] - 1 else days + 1
     total, squares, first, final = 0.0, 0.0, m, m
+    end = last_bar_of(daily, day, 0, stop)
+    weight = whole[0] * (end - begin)
     if days > 0:
-        end = daily[day, DAY_MARK]
-        before = first = a + h * end if changed > 0 else a2 + h2 * end
+        close = daily[day, DAY_MARK]
+        before = first = a + h * close if changed > 0 else a2 + h2 * close
         for j in range(1, days):
-            end = daily[day + j, DAY_MARK]
-            mark = a + h * end if j < changed else a2 + h2 * end
-            change = mark / before - 1.0 if before > 0.0 else 0.0
+            close = daily[day + j, DAY_MARK]
+            value = a + h * close if j < changed else a2 + h2 * close
+            part = 1.0 / before if before > 0.0 else 0.0
+            change = (value - before) * part
             total += change
             squares += change * change
-            before = mark
-        final = m / before if before > 0.0 else 1.0
-    return day, days, first, final, total, squares
+            weight += exposed(daily, day + j, part, h if j <= changed else h2)
+            before = value
+        part = 1.0 / before if before > 0.0 else 0.0
+        final = m * part if before > 0.0 else 1.0
+        weight += exposed_last(daily, day + days, part, h if days <= changed else h2, stop)
+    if changed <= days:
+        weight -= exposed_rest(daily, day, changed, stop, part_bar, whole, mark)
+    return day, days, first, final, total, squares, weight
 
 
 @inlined
-def _run(market, rules, rows, exits, d, x, opposite_at, floor, ceiling, known, figures, slot):
+def _run(market, rules, rows, exits, d, x, opposite_at, known, figures, slot):
     """Simulate the trade of decision `d` and remember it in `slot`."""
     points, adjusted, n = market.points, market.adjusted, market.adjusted.size
     constant, row, matrix, t, side = exits.constant, exits.row, exits.matrix, rows.bar[d], rows.side[d]
@@ -86,20 +94,16 @@ def _run(market, rules, rows, exits, d, x, opposite_at, floor, ceiling, known, f
         if e < n:
             ended, mark, partly, fills, _ = settle(
                 points, market.low, market.high, adjusted, market.blocks, market.great, market.inside, rules,
-                side, e, stop, target, trail, even, partial, share, hold, exit_at, opposite_at, floor,
-                ceiling,
+                side, e, stop, target, trail, even, partial, share, hold, exit_at, opposite_at, True,
             )  # fmt: skip
             b, reason, held, _ = ended
-            a, h, a2, h2, m = mark
-            at_close, part_bar, size = rules[AT_CLOSE] != 0.0, partly[0], h * fills[0]
-            day, days, first, final, total, squares = _days(
-                points, market.daily, e, b, part_bar, a, h, a2, h2, m
-            )
-            changed = int(points[part_bar, DAY_OF]) - day if part_bar < n else days + 1
+            m, at_close, part_bar = mark[4], rules[AT_CLOSE] != 0.0, partly[0]
             begin = e + (1 if at_close else 0)
-            figures[slot, WEIGHT] = weigh(
-                market.daily, day, days, changed, begin, begin + held, part_bar, size, share, mark[:4]
+            whole = mark[1] * fills[0], share if part_bar < n else 0.0
+            day, days, first, final, total, squares, weight = _days(
+                points, market.daily, (e, b, begin, begin + held, part_bar), whole, mark
             )
+            figures[slot, WEIGHT] = weight
             figures[slot, SUM], figures[slot, SQUARES] = total, squares
             figures[slot, FIRST], figures[slot, FINAL] = first, final
             figures[slot, CLOSED] = 1.0 if reason != OPEN else 0.0
@@ -114,7 +118,7 @@ def _run(market, rules, rows, exits, d, x, opposite_at, floor, ceiling, known, f
 
 
 @inner
-def score_cell(market, rules, rows, exits, span, r, x, floor, ceiling, known, figures):
+def score_cell(market, rules, rows, exits, span, r, x, known, figures):
     """Timing t and closed trades of entry row `r` under exit rule `x`."""
     bar, sides, entries, slots = rows.bar, rows.side, rows.entries, known.shape[0]
     n, alone = market.adjusted.size, rules[ON_OPPOSITE] == IGNORE
@@ -127,7 +131,7 @@ def score_cell(market, rules, rows, exits, span, r, x, floor, ceiling, known, fi
         tag, slot = x * (n + 1) + opposite_at, d % slots
         if known[slot, DECISION] != d or known[slot, TAG] != tag:
             known[slot, DECISION], known[slot, TAG] = d, tag
-            _run(market, rules, rows, exits, d, x, opposite_at, floor, ceiling, known, figures, slot)
+            _run(market, rules, rows, exits, d, x, opposite_at, known, figures, slot)
         following = known[slot, NEXT]
         if following >= 0:
             weight += figures[slot, WEIGHT]
@@ -176,10 +180,7 @@ def score_pairs(market, rules, rows, exits, span, pair_row, pair_exit, first, la
     out : float array (2, pairs)
         Receives timing t and closed trades.
     """
-    floor, ceiling = np.inf, -np.inf
-    for g in range(market.great.shape[1]):
-        floor, ceiling = min(floor, market.great[LEAST, g]), max(ceiling, market.great[GREATEST, g])
     for i in range(first, last):
         out[0, i], out[1, i] = score_cell(
-            market, rules, rows, exits, span, pair_row[i], pair_exit[i], floor, ceiling, known, figures
+            market, rules, rows, exits, span, pair_row[i], pair_exit[i], known, figures
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from quantlab.backtest.exit_kernels import leave_market
-from quantlab.backtest.exposure_kernels import weigh
+from quantlab.backtest.exposure_kernels import exposed, exposed_last, exposed_rest, last_bar_of
 from quantlab.backtest.path_kernels import extremes, first_ruin
 from quantlab.backtest.record import (
     A2,
@@ -40,12 +40,15 @@ from quantlab.backtest.record import (
     FRACTION,
     FREE,
     GAINS,
+    GREAT_SHIFT,
+    GREATEST,
     GROSS,
     GROSS_WINS,
     H2,
     HELD,
     KNOWN_FROM,
     LAST,
+    LEAST,
     LEVERAGE,
     LOSSES,
     LOST_RETURN,
@@ -104,15 +107,15 @@ def enters(points, rules, t, stop, target, trail, even, partial):
 @inlined
 def settle(
     points, low, high, adjusted, blocks, great, inside, rules, side, e, stop, target, trail, even, partial,
-    share, hold, exit_at, opposite_at, floor, ceiling,
+    share, hold, exit_at, opposite_at, bounded,
 ):  # fmt: skip
     """Follow one trade that is filled on bar `e` to its end; parameters as of `simulate`.
 
     Parameters
     ----------
-    floor, ceiling : float
-        Bounds of every adjusted close: where no price between them ruins the trade, its least and greatest
-        mark are not looked for. NaN: they are.
+    bounded : bool
+        Where no price of the great blocks that it lies in ruins the trade, its least and greatest mark are
+        not looked for.
 
     Returns
     -------
@@ -160,8 +163,7 @@ def settle(
         got = part_units * part_price * (side - rules[MAKER])
         a2 = a + got - side * part_units * points[part_bar, PAID_OPEN]
     last, least, greatest = b if reason == OPEN else b - 1, np.inf, -np.inf
-    safe = a + h * floor > 0.0 and a + h * ceiling > 0.0
-    if not safe or not (a2 + h2 * floor > 0.0 and a2 + h2 * ceiling > 0.0):
+    if not bounded or _may_ruin(great, e, last, a, h, a2, h2):
         least, greatest = _range(adjusted, points, blocks, great, e, last, part_bar, a, h, a2, h2)
     if least <= 0.0:
         ruined = first_ruin(points, e, last, part_bar, a, h, a2, h2)
@@ -191,6 +193,16 @@ def settle(
 
 
 @inlined
+def _may_ruin(great, e, last, a, h, a2, h2):
+    """Whether a price of the great blocks that hold the closes e..last would leave nothing."""
+    floor, ceiling = np.inf, -np.inf
+    for block in range(e >> GREAT_SHIFT, (last >> GREAT_SHIFT) + 1):
+        floor, ceiling = min(floor, great[LEAST, block]), max(ceiling, great[GREATEST, block])
+    whole = min(a + h * floor, a + h * ceiling)
+    return not min(whole, min(a2 + h2 * floor, a2 + h2 * ceiling)) > 0.0
+
+
+@inlined
 def simulate(
     points, low, high, adjusted, blocks, great, daily, inside, rules, side, t, stop, target, trail, even,
     partial, share, hold, exit_at, opposite_at, f, cold, g, slot, marks, falls, used,
@@ -214,7 +226,7 @@ def simulate(
     if e < n:
         ended, mark, partly, fills, extent = settle(
             points, low, high, adjusted, blocks, great, inside, rules, side, e, stop, target, trail, even,
-            partial, share, hold, exit_at, opposite_at, np.nan, np.nan,
+            partial, share, hold, exit_at, opposite_at, False,
         )  # fmt: skip
         b, reason, held, unsure = ended
         a, h, a2, h2, m = mark
@@ -242,12 +254,9 @@ def simulate(
         g[slot, UNSURE] = 1 if unsure else 0
         back = 0 if at_close else 1
         g[slot, REVERSES] = reason == SIGNAL and opposite_at <= exit_at and b == opposite_at + back
-        _write_days(points, daily, e, b, part_bar, a, h, a2, h2, m, f, g, slot, marks, falls, used)
-        day, days, first = g[slot, DAY], g[slot, MARKS], e + (1 if at_close else 0)
-        changed = int(points[part_bar, DAY_OF]) - day if part else days + 1
-        f[slot, WEIGHT] = weigh(
-            daily, day, days, changed, first, first + held, part_bar, size, share, mark[:4]
-        )
+        begin, whole = e + (1 if at_close else 0), (size, share if part else 0.0)
+        span = e, b, begin, begin + held, part_bar
+        _write_days(points, daily, span, whole, mark, f, g, slot, marks, falls, used)
 
 
 @inner
@@ -288,24 +297,39 @@ def _write_outcome(f, slot, reason, change, gross, fraction, side):
 
 
 @inner
-def _write_days(points, daily, e, b, part_bar, a, h, a2, h2, m, f, g, slot, marks, falls, used):
-    """Daily marks of the trade, and what its daily returns but the first and the last add to the sums."""
+def _write_days(points, daily, span, whole, mark, f, g, slot, marks, falls, used):
+    """Daily marks and exposure of the trade, and what its inner daily returns add to the sums.
+
+    Parameters
+    ----------
+    span : tuple of int
+        Bars of the entry and the exit, ``[begin, stop)`` of those held, bar of the partial target.
+    whole : tuple of float
+        Signed notional at entry, and the fraction of it that the partial target closes.
+    mark
+        As `settle` returns it.
+    """
+    e, b, begin, stop, part_bar = span
+    a, h, a2, h2, m = mark
     day = int(points[e, DAY_OF])
     days = int(points[b, DAY_OF]) - day
     mark0, fall0 = used[0], used[1]
-    changed = int(points[part_bar, DAY_OF]) - day if part_bar < points.shape[0] - 1 else days
+    changed = int(points[part_bar, DAY_OF]) - day if part_bar < points.shape[0] - 1 else days + 1
     for j in range(min(days, changed)):
         marks[mark0 + j] = a + h * daily[day + j, DAY_MARK]
     for j in range(changed, days):
         marks[mark0 + j] = a2 + h2 * daily[day + j, DAY_MARK]
     total, squares, below, fell, gains, top, worst = 0.0, 0.0, 0.0, np.int64(fall0), 0, -np.inf, 0.0
     f[slot, FIRST], f[slot, FINAL] = m, m
+    end = last_bar_of(daily, day, 0, stop)
+    weight = whole[0] * (end - begin)
     if days > 0:
         before = top = marks[mark0]
         f[slot, FIRST] = before
         for j in range(1, days):
-            mark = marks[mark0 + j]
-            change = mark / before - 1.0 if before > 0.0 else 0.0
+            value = marks[mark0 + j]
+            part = 1.0 / before if before > 0.0 else 0.0
+            change = (value - before) * part
             loss = min(change, 0.0)
             total += change
             squares += change * change
@@ -313,14 +337,19 @@ def _write_days(points, daily, e, b, part_bar, a, h, a2, h2, m, f, g, slot, mark
             falls[fell] = change  # no branch: no processor could predict it
             fell += change < 0.0
             gains += change > 0.0
-            worst, top = min(worst, loss), max(top, mark)
-            before = mark
-        f[slot, FINAL] = m / before if before > 0.0 else 1.0
+            worst, top = min(worst, loss), max(top, value)
+            weight += exposed(daily, day + j, part, h if j <= changed else h2)
+            before = value
+        part = 1.0 / before if before > 0.0 else 0.0
+        f[slot, FINAL] = m * part if before > 0.0 else 1.0
+        weight += exposed_last(daily, day + days, part, h if days <= changed else h2, stop)
+    if changed <= days:
+        weight -= exposed_rest(daily, day, changed, stop, part_bar, whole, mark)
     used[0], used[1] = mark0 + days, fell
     g[slot, DAY], g[slot, MARK0], g[slot, MARKS] = day, mark0, days
     g[slot, FALL0], g[slot, FALLS] = fall0, fell - fall0
     f[slot, SUM], f[slot, SQUARES], f[slot, BELOW], f[slot, GAINS] = total, squares, below, gains
-    f[slot, DAYMAX], f[slot, WORST] = top, worst
+    f[slot, DAYMAX], f[slot, WORST], f[slot, WEIGHT] = top, worst, weight
 
 
 @inner

@@ -24,6 +24,7 @@ from typing import Any
 
 from numba import njit
 from numba.core import caching, config
+from numba.extending import intrinsic
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -169,3 +170,8 @@ inner = _decorator(**_OPTIONS, _nrt=False)
 
 inlined = _decorator(**_OPTIONS, inline="always")
 """The same for a small helper that is written into its callers."""
+
+
+def instead_of(plain: Any) -> Any:
+    """Decorator of a Numba intrinsic that stands for the function `plain`, which uncompiled code takes."""
+    return lambda made: plain if getattr(config, "DISABLE_JIT", 0) else intrinsic(made)

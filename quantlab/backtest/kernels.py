@@ -11,6 +11,7 @@ import numpy as np
 from quantlab.backtest.compose_kernels import compose
 from quantlab.backtest.exposure_kernels import last_bar_of, share_of_equity, terms
 from quantlab.backtest.extra_kernels import REGIME_FIGURES, block_sums, regime_figures
+from quantlab.backtest.fetch_kernels import AHEAD, fetch
 from quantlab.backtest.record import (
     AT_CLOSE,
     BORN,
@@ -113,6 +114,8 @@ def walk(market, rules, rows, exits, r, x, memo, taken):
     k, stop, trades = rows.start[r], rows.start[r + 1], 0
     while k < stop:
         d = entries[k]
+        if k + AHEAD < stop:
+            fetch(points, bar[entries[k + AHEAD]] + 1)
         opposite_at = n if alone else next_opposite(bar, sides, entries, k, stop, n)
         tag, born = x * (n + 1) + opposite_at, key[d, BORN]
         if key[d, TAG] != tag or born < used[OLDEST] or used[RECORDS] - born > room:

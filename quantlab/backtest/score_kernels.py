@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from quantlab.backtest.exposure_kernels import exposed, exposed_last, exposed_rest, last_bar_of
+from quantlab.backtest.fetch_kernels import AHEAD, fetch
 from quantlab.backtest.kernels import next_opposite, value_at
 from quantlab.backtest.record import (
     AT_CLOSE,
@@ -127,6 +128,8 @@ def score_cell(market, rules, rows, exits, span, r, x, known, figures):
     total, squares, factor, day = 0.0, 0.0, 1.0, -1
     while k < stop:
         d = entries[k]
+        if k + AHEAD < stop:
+            fetch(market.points, bar[entries[k + AHEAD]] + 1)
         opposite_at = n if alone else next_opposite(bar, sides, entries, k, stop, n)
         tag, slot = x * (n + 1) + opposite_at, d % slots
         if known[slot, DECISION] != d or known[slot, TAG] != tag:

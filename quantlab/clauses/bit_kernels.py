@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import config, types
+from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic
+
+from quantlab.jit import instead_of
 
 _BITS = 64
-
-
-def _instead_of(plain):
-    """Take the function `plain` where nothing is compiled (NUMBA_DISABLE_JIT), else the vector operation."""
-    return lambda vector: plain if config.DISABLE_JIT else intrinsic(vector)
 
 
 def _word(flags):
@@ -34,7 +30,7 @@ def _load(context, builder, signature, args, element):
     return vectors
 
 
-@_instead_of(lambda a, i, b, j: _word(a.ravel()[i : i + _BITS] > b.ravel()[j : j + _BITS]))
+@instead_of(lambda a, i, b, j: _word(a.ravel()[i : i + _BITS] > b.ravel()[j : j + _BITS]))
 def greater_bits(typing, a, i, b, j):
     """Bits of ``a.flat[i:i + 64] > b.flat[j:j + 64]`` of two int16 arrays, contiguous."""
 
@@ -45,7 +41,7 @@ def greater_bits(typing, a, i, b, j):
     return types.uint64(a, types.intp, b, types.intp), generate
 
 
-@_instead_of(lambda a, i, b, j: _word(a.ravel()[i : i + _BITS] == b.ravel()[j : j + _BITS]))
+@instead_of(lambda a, i, b, j: _word(a.ravel()[i : i + _BITS] == b.ravel()[j : j + _BITS]))
 def equal_bits(typing, a, i, b, j):
     """Bits of ``a.flat[i:i + 64] == b.flat[j:j + 64]`` of two int16 arrays, contiguous."""
 
@@ -56,7 +52,7 @@ def equal_bits(typing, a, i, b, j):
     return types.uint64(a, types.intp, b, types.intp), generate
 
 
-@_instead_of(lambda words, i: _word(words.ravel()[i : i + _BITS] != 0))
+@instead_of(lambda words, i: _word(words.ravel()[i : i + _BITS] != 0))
 def nonzero_bits(typing, words, i):
     """Bits of ``words.flat[i:i + 64] != 0`` of a uint64 array, contiguous."""
 
@@ -67,7 +63,7 @@ def nonzero_bits(typing, words, i):
     return types.uint64(words, types.intp), generate
 
 
-@_instead_of(lambda word: np.uint64((int(word) & -int(word)).bit_length() - 1))
+@instead_of(lambda word: np.uint64((int(word) & -int(word)).bit_length() - 1))
 def lowest_bit(typing, word):
     """Number of the lowest bit that is set in a word that is not zero."""
 
@@ -82,7 +78,7 @@ def _folded(x, y):
     return np.uint64((product ^ (product >> _BITS)) & (2**_BITS - 1))
 
 
-@_instead_of(_folded)
+@instead_of(_folded)
 def fold_product(typing, x, y):
     """Both halves of the 128-bit product of two words, one over the other: every bit of it hangs on all."""
 

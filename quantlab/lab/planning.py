@@ -8,13 +8,13 @@ from typing import Any
 from quantlab import strategies
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.surface import Surface
-from quantlab.backtest.sweep import sweep
 from quantlab.lab.ledger import read_ledger
 from quantlab.market.candles import Candles
 from quantlab.search.run import search
 from quantlab.signals import Strategy
 from quantlab.space import Cells
 from quantlab.store.store import Store
+from quantlab.validation.again import SameCells
 from quantlab.validation.budget import alpha_of
 from quantlab.validation.power import Detectable, detectable_sharpe
 from quantlab.validation.thresholds import Gate
@@ -67,15 +67,15 @@ class Planning:
             alpha = alpha_of(len(read_ledger(self.store, candles).searches) + 1, gate.alpha)
         cells = found.space.grid(**grid) if isinstance(grid, Mapping) else grid
 
-        def sweeping(market: Candles) -> Surface:
-            return sweep(found, market, cells, execution, progress=False)
+        if cells is None:
+            cells = found.grid()
 
         def searching(market: Candles) -> Surface:
             how: dict[str, Any] = {"sampler": sampler, "trials": trials, "execution": execution, **options}
             return search(found, market, progress=False, **how).surface
 
         return detectable_sharpe(
-            sweeping if sampler is None else searching,
+            SameCells(found, cells, execution or Execution()) if sampler is None else searching,
             candles,
             years=years,
             draws=draws,

@@ -15,10 +15,12 @@ from html import escape
 import numpy as np
 
 from quantlab.backtest.daily import day_numbers
+from quantlab.backtest.surface import Surface
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
-from quantlab.validation.rerun import NULLS, Score
-from quantlab.validation.snooping import winner_timing_t
+from quantlab.validation.again import SameCells
+from quantlab.validation.rerun import NULLS, luck
+from quantlab.validation.snooping import earned_by
 from quantlab.validation.thresholds import Gate
 from quantlab.validation.walkforward import Search
 
@@ -139,7 +141,6 @@ def detectable_sharpe(
     draws: int = 99,
     alpha: float | None = None,
     gate: Gate | None = None,
-    score: Score | None = None,
     seed: int = 0,
     about: str = "",
     progress: bool = True,
@@ -159,8 +160,6 @@ def detectable_sharpe(
         What the search may spend; by default the `alpha` of `gate`.
     gate : Gate, optional
         The gate that will judge it.
-    score : callable ``(surface) -> float``, optional
-        Timing t of what the gate would judge; by default that of the cell which it would choose.
     seed : int
     about : str
         What to call it.
@@ -193,17 +192,19 @@ def detectable_sharpe(
         raise InputError(f"`draws` must be at least 19 to tell anything about luck, got {draws}.")
     from tqdm.auto import tqdm
 
-    score = score or winner_timing_t(gate)
-    scores: dict[str, np.ndarray] = {}
-    cells = None
+    cells = 0
+
+    def counted(market: Candles) -> Surface:
+        nonlocal cells
+        surface = search(market)
+        cells = int(np.count_nonzero(surface.cells.allowed))
+        return surface
+
+    earned = earned_by(counted, gate)
+    if isinstance(search, SameCells):
+        earned, cells = earned_by(search, gate), int(np.count_nonzero(search.cells.allowed))
     with tqdm(total=len(NULLS) * draws, disable=not progress, desc="null markets", leave=False) as bar:
-        for place, (null, make) in enumerate(NULLS.items()):
-            found = np.empty(draws)
-            for i in range(draws):
-                surface = search(make(candles, np.random.default_rng([seed, place, i])))
-                found[i], cells = score(surface), int(np.count_nonzero(surface.cells.allowed))
-                bar.update()
-            scores[null] = found
+        scores = luck(earned, candles, draws, seed=seed, step=bar.update)
     length = len(day_numbers(candles.timestamps)) / 365.0 if years is None else years
     if not length > 0.0:
         raise InputError(f"`years` must be positive, got {length}.")

@@ -277,6 +277,43 @@ class Interrupted(KeyboardInterrupt):
 Ordered = Callable[[Callable[[int], float], int], Generator[float, None, None]]
 
 
+def luck(
+    search: Callable[[Candles], float],
+    candles: Candles,
+    draws: int,
+    *,
+    seed: int = 0,
+    step: Callable[[], Any] = lambda: None,
+) -> dict[str, np.ndarray]:
+    """What a search finds on markets without an edge alone, made of these candles.
+
+    Parameters
+    ----------
+    search : callable ``(candles) -> score``
+        Several at once where it is a `SideBySide`.
+    candles : Candles
+    draws : int
+        Markets of each null; the first of them are those of `rerun` with the same seed.
+    seed : int
+    step : callable
+        Called after each market.
+
+    Returns
+    -------
+    dict
+        Null to scores, shape (draws,).
+    """
+    found = {null: np.empty(draws) for null in NULLS}
+    with _ordered(search, None) as in_order:
+        for place, (null, make) in enumerate(NULLS.items()):
+            scores = in_order(_drawing(search, float, candles, make, (seed, place)), 0)
+            for i in range(draws):
+                found[null][i] = next(scores)
+                step()
+            scores.close()
+    return found
+
+
 @contextmanager
 def _ordered(search: Callable[[Candles], Any], cluster: Any) -> Iterator[Ordered]:
     """What makes calls in order, from a number on: one by one, or ahead on threads or a cluster."""

@@ -52,6 +52,26 @@ def winner_timing_t(gate: Gate) -> Score:
     return score
 
 
+def earned_by(search: Search, gate: Gate) -> Callable[[Candles], float]:
+    """What the gate would score a search with, as a function of candles; `SideBySide` where timing t does.
+
+    Parameters
+    ----------
+    search : callable ``(candles) -> Surface``
+    gate : Gate
+    """
+    score = winner_timing_t(gate)
+
+    def winner(market: Candles) -> float:
+        found = search(market)
+        return score(found) if gate.choice == "plateau" else ensemble_timing_t(found, market, gate)
+
+    if isinstance(search, SameCells) and gate.choice == "plateau" and gate.metric in TIMING:
+        timing = search.timing
+        return SideBySide(lambda market: score(timing(market)))
+    return winner
+
+
 def null_draws(gate: Gate, level: float) -> int:
     """How many markets of each null are drawn at most.
 
@@ -101,22 +121,13 @@ def search_rerun(
     """
     begin, name = time.perf_counter(), "search_rerun"
     draws = null_draws(gate, level)
-    score = winner_timing_t(gate)
     if draws > gate.most_draws:
         return Test(name, None, level, False, _spent(level, draws, gate)), None
+    score = winner_timing_t(gate)
     real = score(surface) if gate.choice == "plateau" else ensemble_timing_t(surface, candles, gate)
-
-    def winner(market: Candles) -> float:
-        found = search(market)
-        return score(found) if gate.choice == "plateau" else ensemble_timing_t(found, market, gate)
-
-    earned: Callable[[Candles], float] = winner
-    if isinstance(search, SameCells) and gate.choice == "plateau" and gate.metric in TIMING:
-        timing = search.timing
-        earned = SideBySide(lambda market: score(timing(market)))
     try:
         found = rerun(
-            earned,
+            earned_by(search, gate),
             candles,
             score=float,
             real=real,

@@ -11,16 +11,19 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from quantlab import strategies
+from quantlab.backtest.execution import Execution
 from quantlab.backtest.sweep import sweep
 from quantlab.errors import InputError
 from quantlab.lab.planning import Planning
 from quantlab.market import synthetic
 from quantlab.store.trials import Search
+from quantlab.validation.again import SameCells
 from quantlab.validation.gate import windows
 from quantlab.validation.power import POWER, Detectable, _chance, _critical, detectable_sharpe
 from quantlab.validation.snooping import winner_timing_t
 from quantlab.validation.statistics import binomial_interval
 from quantlab.validation.thresholds import Gate
+from quantlab.validation.walkforward import trade_window
 
 GATE = Gate()
 CROSS = strategies.get("sma_cross")
@@ -128,9 +131,10 @@ def test_the_real_market_is_never_searched(told):
     assert len(set(asked)) == 2 * 39
     assert found.cells == 16
     assert found.years == pytest.approx(2_000 / 365)
-    again = detectable_sharpe(
-        lambda c: sweep(CROSS, c, GRID, progress=False), candles, draws=39, progress=False, years=11.0
-    )
+    # the same cells by timing t alone, several markets at once
+    fixed = SameCells(CROSS, GRID, Execution())
+    again = detectable_sharpe(fixed, candles, draws=39, progress=False, years=11.0)
+    assert again.cells == found.cells
     assert all(np.array_equal(found.scores[name], again.scores[name]) for name in found.scores)
     assert again.sharpe == pytest.approx(found.sharpe * math.sqrt(found.years / 11.0))
 
@@ -165,8 +169,8 @@ def _detected(critical, planted, seed):
     cut = windows(candles, Gate(folds=1, first=1.0 - GATE.recent))[0]
     past = sweep(CROSS, candles[cut.train], GRID, progress=False)
     cell = past.best("timing_t", 10)
-    recent = sweep(CROSS, candles[cut.test.start - 200 :], GRID.space.points([cell.params]), progress=False)
-    return stats.norm.sf(float(recent["timing_t"][0])) <= GATE.recency_p
+    recent = trade_window(CROSS, candles, cell.params, Execution(), cut.test)
+    return stats.norm.sf(recent.timing_t) <= GATE.recency_p
 
 
 class _Ledger:

@@ -20,8 +20,7 @@ IGNORE, CLOSE_OUT, REVERSE = range(3)
 """What an opposite decision does."""
 
 BLOCK, SHIFT, GREAT_SHIFT = 32, 5, 10
-"""Bars of a block whose extremes are known, and its binary logarithm; 32 blocks make a great block: its
-logarithm."""
+"""Bars of a block whose extremes are known and their binary logarithm; that of a great block, 32 blocks."""
 
 (BAR_OPEN, LAST, ADJUSTED, PAID_OPEN, PAID, DAY_OF, KNOWN_FROM, INSIDE_FROM, BAR_HIGH, BAR_LOW, TOP, BOTTOM,
  TOP_ON, BOTTOM_ON) = range(14)  # fmt: skip

@@ -40,8 +40,8 @@ def share_of_equity(daily, day, j, changed, size, way):
         Day of the trade on which the partial target was filled; beyond its last one without.
     size : float
         Signed notional at entry over equity at entry.
-    a, h, a2, h2 : float
-        The mark, as of `trade_kernels.settle`.
+    way : tuple of float
+        ``a``, ``h``, ``a2``, ``h2`` of the mark, as of `trade_kernels.settle`.
     """
     if j == 0:
         return size

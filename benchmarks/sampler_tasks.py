@@ -17,6 +17,7 @@ import numpy as np
 
 import quantlab as ql
 from quantlab.backtest.sweep import sweep
+from quantlab.search.objective import fewest
 from quantlab.space import Choice, Float, Grid, Int, Space
 from quantlab.strategies import get
 
@@ -135,7 +136,7 @@ def _table(strategy: str, grid: Grid, share: float) -> np.ndarray:
     market = ql.sample_candles()
     market = market[: int(np.ceil(share * len(market)))]
     metrics = sweep(strategy, market, grid, progress=False).metrics
-    return np.where(metrics["trades"] >= np.floor(30 * share), -metrics["sharpe"], np.nan)
+    return np.where(metrics["trades"] >= fewest(30, share), -metrics["sharpe"], np.nan)
 
 
 TASKS: dict[str, Callable[[], Task]] = {

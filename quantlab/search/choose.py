@@ -94,19 +94,33 @@ def make_sampler(given: str | Grid | Factory, strategy: Strategy, space: Space, 
     UnknownNameError
         There is no sampler of that name.
     InputError
-        The space has no parameters, or one without finite bounds; or a package that the sampler needs is
-        not installed.
+        The space has no parameters, or one without finite bounds; a package that the sampler needs is not
+        installed; or what was given makes no sampler.
     """
     _check_space(space)
     if isinstance(given, Grid):
         return GridSampler(given)
     if not isinstance(given, str):
-        return given(space, seed)
+        return _made(given, space, seed)
     if given == "grid":
         return GridSampler(_reference(strategy, space))
     if given not in SAMPLERS:
         raise UnknownNameError("sampler", given, [*SAMPLERS, "grid"])
     return SAMPLERS[given](space, seed)
+
+
+def _made(given: Any, space: Space, seed: int) -> Sampler:
+    """A sampler of the caller's own."""
+    made: Any = given(space, seed) if callable(given) else None
+    if missing := [name for name in ("name", "batch", "ask", "tell") if not hasattr(made, name)]:
+        got = (
+            f"{given!r}, which makes {made!r} without `{'`, `'.join(missing)}`" if callable(given) else given
+        )
+        raise InputError(
+            f"a sampler is a name, a Grid or a callable (space, seed) that makes one, got {got}: see "
+            "`quantlab.search.sampler.Sampler`."
+        )
+    return made
 
 
 def identity_of(given: str | Grid | Factory, sampler: Sampler) -> str:

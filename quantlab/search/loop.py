@@ -48,6 +48,13 @@ class Part:
     scores: np.ndarray
     asked: int
 
+    @property
+    def counted(self) -> bool:
+        """Whether the ledger of a lab counted its cells."""
+        return all(
+            one.counted for one in ([self.surface] if isinstance(self.surface, Surface) else self.surface)
+        )
+
 
 class Loop:
     """Ask, evaluate and tell; holds the batches that are finished.

@@ -17,6 +17,19 @@ Wanted = str | Sequence[str] | Mapping[str, str]
 Searched = Surface | MarketSurface
 
 
+def fewest(min_trades: int, share: float) -> int:
+    """Closed trades that a cell needs on a share of the history, if it needs `min_trades` on all of it.
+
+    The 5 % quantile of a Poisson distribution with mean ``min_trades * share``, but one at least: trades come
+    in bunches, and to ask for the mean would throw away half of the cells that just have enough in all.
+    """
+    if share == 1.0 or min_trades == 0:
+        return min_trades
+    from scipy.stats import poisson
+
+    return max(int(poisson.ppf(0.05, min_trades * share)), 1)
+
+
 @dataclass(frozen=True)
 class Objective:
     """Metrics to be raised or lowered, and constraints.
@@ -27,7 +40,7 @@ class Objective:
     directions : tuple of {"higher", "lower"}
         Which way is better, for each metric.
     min_trades : int
-        Fewest closed trades on every market; on a share of the history that share of them.
+        Fewest closed trades on every market; on a share of the history see `fewest`.
     max_drawdown : float or None
         Deepest drawdown on any market, a fraction of equity, e.g. 0.25.
     aggregate : str
@@ -64,7 +77,7 @@ class Objective:
             NaN where undefined, and in a whole row where a constraint is not met.
         """
         one = surface if isinstance(surface, Surface) else surface.across(self.aggregate)
-        counts = one["trades"] >= np.floor(self.min_trades * share)
+        counts = one["trades"] >= fewest(self.min_trades, share)
         if self.max_drawdown is not None:
             deepest = one if isinstance(surface, Surface) else surface.across("worst")
             counts &= deepest["max_drawdown"] >= -self.max_drawdown

@@ -82,8 +82,9 @@ class Study:
         found = [f"{m} {v:.3g}" for m, v in zip(named, known, strict=True) if not np.isnan(v)]
         best = f"best {', '.join(found)}" if found else f"no {self.aim.metrics[0]} yet: {self.reason}"
         count = f"{self.n_trials:,} of {self.budget:,} trials ({self.ended})"
-        market = self._market()
-        return f"Study({self.strategy.name}, {self.sampler}, {count}, {best}, {market})"
+        counted = all(part.counted for part in self.parts)
+        caveat = "" if counted else " [made without a lab: counted in no ledger]"
+        return f"Study({self.strategy.name}, {self.sampler}, {count}, {best}, {self._market()}){caveat}"
 
     def _market(self) -> str:
         first = self.parts[-1].surface

@@ -17,6 +17,7 @@ from quantlab.search.codes import Seen, codes_of, from_unit, points_of, to_unit
 from quantlab.search.evolution import EvolutionSampler
 from quantlab.search.halving import HalvingSampler
 from quantlab.search.learner import pareto, rank
+from quantlab.search.objective import fewest
 from quantlab.search.run import search
 from quantlab.search.sampler import cells_of
 from quantlab.search.trials import importance
@@ -118,29 +119,50 @@ def test_several_markets_are_searched_for_what_holds_on_the_worst(candles):
     assert study.best().metrics["sharpe"] == np.nanmax(study.values)
     assert len(study.to_frame()) == 120
     assert study.surface.market(1).key == each[1].surface.key
-    assert "2 markets" in repr(study)
+    assert "2 markets) [made without a lab" in repr(study)
 
 
 def test_halving_keeps_only_the_whole_history_and_counts_all(candles):
-    study = search(SMA, candles, sampler="halving", trials=117, min_trades=2, seed=1, progress=False)
-    assert (study.n_trials, study.surface.size) == (117, 9)
-    assert [round(share, 3) for share, _ in study.partial] == [0.111, 0.333]
-    rungs = [surface for _, surface in study.partial]
-    assert [one.identity.bars for one in rungs] == [167, 500]
+    study = search(SMA, candles, sampler="halving", trials=63, min_trades=2, seed=1, progress=False)
+    assert (study.n_trials, study.surface.size) == (63, 9)
+    ((share, short),) = study.partial
+    assert (share, short.size, short.identity.bars) == (1 / 6, 54, 250)
     whole = sweep(SMA, candles, study.surface.cells, progress=False)
     np.testing.assert_array_equal(study.surface["sharpe"], whole["sharpe"])
-    best = set(map(tuple, codes_of(SMA.space, rungs[1].cells)))
-    assert set(map(tuple, codes_of(SMA.space, study.surface.cells))) <= best
+    score = np.where(short["trades"] >= 1, short["sharpe"], np.nan)
+    best = codes_of(SMA.space, short.cells)[np.argsort(-score, kind="stable")[:9]]
+    np.testing.assert_array_equal(codes_of(SMA.space, study.surface.cells), best)
 
 
 def test_halving_leaves_out_a_history_on_which_most_cells_have_no_figures():
     sampler, shares = HalvingSampler(MIXED, 0), []
-    for _ in range(8):
-        cells = sampler.ask(81)
+    for _ in range(6):
+        cells = sampler.ask(54)
         short = sampler.history < 0.2
         shares.append((round(sampler.history, 2), cells.size))
-        sampler.tell(cells, np.where(short & (np.arange(cells.size) > 10), np.nan, cells.columns["x"]))
-    assert shares == [(0.11, 81), (0.33, 27), (1.0, 9)] + [(0.33, 27), (1.0, 9)] * 2 + [(0.33, 27)]
+        sampler.tell(cells, np.where(short & (np.arange(cells.size) > 7), np.nan, cells.columns["x"]))
+    assert shares == [(0.17, 54), (1.0, 9)] + [(0.33, 27), (1.0, 9)] * 2
+
+
+def test_halving_takes_larger_steps_the_longer_it_searches():
+    sampler, sizes = HalvingSampler(MIXED, 0), []
+    for _ in range(60):
+        cells = sampler.ask(sampler.batch)
+        sizes.append(cells.size)
+        sampler.tell(cells, cells.columns["x"])
+    assert sizes[:20] == [54, 9] * 9 + [108, 18]  # 567 cells first
+    assert max(sizes) == 540
+    assert all(drawn == 6 * kept for drawn, kept in zip(sizes[::2], sizes[1::2], strict=True))
+
+
+def test_fewer_trades_are_asked_of_a_part_of_the_history():
+    assert [fewest(30, share) for share in (1.0, 1 / 3, 1 / 6, 1 / 9)] == [30, 5, 2, 1]
+    assert (fewest(0, 0.2), fewest(1, 0.2)) == (0, 1)
+    rng = np.random.default_rng(0)
+    for wanted, share in ((30, 1 / 3), (400, 1 / 6), (20_000, 0.5)):
+        kept = np.mean(rng.poisson(wanted * share, 100_000) >= fewest(wanted, share))
+        assert 0.945 < kept < 1.0
+        assert np.mean(rng.poisson(wanted * share, 100_000) > fewest(wanted, share)) < 0.96
 
 
 def test_the_lineage_of_an_evolution_leads_back_to_the_first_generation(candles):

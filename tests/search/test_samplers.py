@@ -15,6 +15,7 @@ from quantlab.search.choose import SAMPLERS, make_sampler, narrow
 from quantlab.search.grid import GridSampler
 from quantlab.search.random import RandomSampler
 from quantlab.search.sampler import cells_of
+from quantlab.search.surrogate import normal_scores
 from quantlab.search.tpe import TPESampler
 from quantlab.signals import Signals, Strategy
 from quantlab.space import Choice, Float, Grid, Int, Space
@@ -169,6 +170,12 @@ def test_an_unknown_sampler_gets_a_suggestion():
         make_sampler("randon", TOY, SPACE, 0)
 
 
+@pytest.mark.parametrize("wrong", [3, lambda space, seed: None, lambda space, seed: "tpe"])
+def test_what_makes_no_sampler_is_refused(wrong):
+    with pytest.raises(InputError, match="that makes one, got"):
+        make_sampler(wrong, TOY, SPACE, 0)
+
+
 def test_random_cells_do_not_depend_on_the_size_of_the_batches():
     assert run(RandomSampler(SPACE, 5), [60]) == run(RandomSampler(SPACE, 5), [7, 1, 52])
 
@@ -285,3 +292,34 @@ def test_optuna_is_imported_only_when_it_is_needed():
     heavy = "{'optuna', 'skopt', 'sklearn', 'cmaes', 'plotly', 'vectorbt'}"
     code = f"import sys, quantlab.search.run; assert not {heavy} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["rf", "et"])
+def test_a_forest_predicts_as_scikit_optimize_says(name):
+    sampler = SAMPLERS[name](SPACE, 0)
+    cells = sampler.ask(40)
+    sampler.tell(cells, np.array([value(cell) for cell in cells_of(cells)]))
+    model = sampler._fitted(np.random.default_rng(0))
+    features = np.random.default_rng(1).random((500, model.n_features_in_))
+    mean, deviation = sampler._predicted(model, features)
+    expected = model.predict(features, return_std=True)
+    assert np.allclose(mean, expected[0], atol=1e-12)
+    assert np.allclose(deviation, expected[1], atol=1e-7)
+    assert deviation.std() > 0.01
+
+
+def test_normal_scores_know_the_order_alone():
+    from scipy.stats import norm
+
+    values = np.array([3.0, -1e9, 3.0, 7.0, 0.0])
+    expected = norm.ppf([0.6, 0.1, 0.6, 0.9, 0.3])
+    assert np.allclose(normal_scores(values), expected)
+    assert np.array_equal(normal_scores(values), normal_scores(np.cbrt(values)))
+
+
+@pytest.mark.parametrize("name", ["gp", "rf", "et"])
+def test_models_beat_random_on_branin(name):
+    learned = np.array([best_of_branin(SAMPLERS[name], seed, batch=10) for seed in range(5)])
+    drawn = np.array([best_of_branin(RandomSampler, seed, batch=10) for seed in range(5)])
+    assert np.mean(learned < drawn) >= 0.8
+    assert np.median(learned) < 0.6

@@ -46,6 +46,7 @@ def test_a_study_holds_what_it_was_asked_and_every_trial(study, candles):
     assert list(frame.columns) == list(study.trials)
     assert np.array_equal(frame["sharpe"], study.trials["sharpe"], equal_nan=True)
     assert "Study(sma_cross, random, 70 of 70 trials (budget), best sharpe" in repr(study)
+    assert repr(study).endswith("[made without a lab: counted in no ledger]")
 
 
 @pytest.mark.parametrize("sampler", ["grid", "random", "tpe"])

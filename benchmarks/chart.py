@@ -23,7 +23,8 @@ import numpy as np
 
 from quantlab import strategies
 from quantlab.backtest.engine import run_cell
-from quantlab.explore.chart import CandleChart, stop_levels
+from quantlab.explore.chart import CandleChart
+from quantlab.explore.stops import stop_levels
 from quantlab.market.synthetic import garch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "explore"))

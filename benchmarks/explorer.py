@@ -6,12 +6,13 @@ Two surfaces: `grid`, the reference grid of `liquidity_sweep` (201,600 cells) on
 `million`, a plane of 1,000 x 1,000 cells with a slider of two values behind it. Every figure is taken by the
 page itself:
 
-- `click_ms`: from the mouse button to the next frame after equity, drawdown, price, months and trades of the
-  cell under all three fill assumptions are drawn (three backtests and the websocket in between);
-- `slider_ms`: from the input event to the frame after the new planes are drawn;
+- `click_ms`: from the mouse button until the frame with equity, drawdown, price, months and trades of a cell
+  under all three fill assumptions is laid out and painted (three backtests and the websocket in between);
+- `slider_ms`: from the input event until the frame with the new planes is painted;
 - `hover_ms`: drawing the crosshair on all panes and reading both values, without the kernel;
-- `rules_ms` (`grid` only): from a changed fee to the frame after the whole grid was swept again, counted, and
-  drawn;
+- `ahead_ms` (`grid` only): from a changed fee until the cells in view are swept and painted on all panes;
+- `rules_ms` (`grid` only): until all cells of all panes, in sample and out of it, are swept and painted;
+- `whole_ms` (`grid` only): until the whole history is swept as well, and everything stands as it is to stay;
 - `bytes_to_show`: what came over the websocket from running the cell to the widget standing there;
 - `ready_s`: from running the cell to the widget standing there.
 
@@ -93,7 +94,8 @@ def measure(page: Page, name: str, repeats: int, received: list[int]) -> dict[st
     found["slider_ms"] = summary([slide(page, k) for k in range(repeats)])
     if name == "grid":
         page.page.click(".rules summary")
-        found["rules_ms"] = summary([change(page, k) for k in range(max(3, repeats // 3))])
+        changed = [change(page, k) for k in range(max(3, repeats // 3))]
+        found |= {name: summary([one[name] for one in changed]) for name in changed[0]}
     return found
 
 
@@ -109,16 +111,17 @@ def slide(page: Page, k: int) -> float:
     return float(page.state("slider-ms"))
 
 
-def change(page: Page, k: int) -> float:
+def change(page: Page, k: int) -> dict[str, float]:
     """Change the fee; what the page measured."""
     act = f"""root => {{
+      for (const name of ["aheadMs", "rulesMs"]) delete root.dataset[name];
       const fee = root.querySelector('[data-rule=taker]');
       fee.value = {0.0005 + 0.00001 * k:.6f};
       fee.dispatchEvent(new Event('change', {{ bubbles: true }}));
     }}"""
-    page.page.evaluate(_TAKE, ["rulesMs", act])
-    page.until("() => document.querySelector('.qlx').dataset.rulesMs")
-    taken = float(page.state("rules-ms"))
+    page.page.evaluate(_TAKE, ["wholeMs", act])
+    page.until("() => document.querySelector('.qlx').dataset.wholeMs")
+    taken = {f"{name}_ms": float(page.state(f"{name}-ms")) for name in ("ahead", "rules", "whole")}
     page.until("() => !document.querySelector('.qlx').dataset.busy")
     return taken
 

@@ -15,8 +15,9 @@ from typing import Any
 import quantlab as ql
 from quantlab import strategies
 from quantlab.backtest.engine import run_cell
-from quantlab.explore.chart import CandleChart, stop_levels
+from quantlab.explore.chart import CandleChart
 from quantlab.explore.live import LiveView, Look
+from quantlab.explore.stops import stop_levels
 from quantlab.search.run import search
 from quantlab.validation.gate import validate
 

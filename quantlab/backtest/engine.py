@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from quantlab.backtest.daily import (
     market_returns,
     returns_of,
 )
-from quantlab.backtest.execution import ASSUMPTIONS, AllIn, Execution, Risk
+from quantlab.backtest.execution import ASSUMPTIONS, AllIn, Assumption, Execution, Risk
 from quantlab.backtest.exits import find_exits
 from quantlab.backtest.intrabar import check_intrabar
 from quantlab.backtest.metrics import METRICS
@@ -30,7 +30,7 @@ from quantlab.backtest.rows import Entries, find_entries, own
 from quantlab.backtest.trades import TRADE_DTYPE, Run
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
-from quantlab.signals import Strategy, find_strategy
+from quantlab.signals import Signals, Strategy, find_strategy
 from quantlab.space import Cells
 from quantlab.threads import beside
 
@@ -180,11 +180,13 @@ def prepare(
     *,
     request: Request | None = None,
     intrabar: Candles | None = None,
+    signals: Signals | None = None,
 ) -> Prepared:
     """Evaluate the strategy on all cells at once and find its distinct entry rows and exit rules."""
     request = request or Request()
     laid_out = beside(lambda: lay_out(candles, execution.costs.funding_8h, intrabar))
-    signals = strategy.signals(candles, cells.params())
+    if signals is None:
+        signals = strategy.signals(candles, cells.params())
     if isinstance(execution.sizing, Risk) and signals.stop is None and signals.trail is None:
         raise InputError(f"Risk sizing needs a stop distance and {strategy.name} has no stop: use AllIn.")
     n, delay, k = len(candles), execution.delay_bars, len(cells.shape)
@@ -243,6 +245,11 @@ def run_cell(
     cells = found.space.points([params])
     found.space.demand(cells.cell((0,)))
     p = prepare(found, candles, cells, execution, start, intrabar=intrabar)
+    return _run(p, found, cells, candles, execution)
+
+
+def _run(p: Prepared, found: Strategy, cells: Cells, candles: Candles, execution: Execution) -> Run:
+    """The only cell that was prepared."""
     n, out, pair = len(candles), np.empty((1, len(METRICS))), np.zeros(1, np.int64)
     memo, taken = p.run_pairs(pair, pair, 0, 1, out, np.zeros(2, np.int64), np.zeros(1, np.int64))
     equity, exposure, worth = np.empty(n), np.empty(n), np.empty(len(taken) + 1)
@@ -259,6 +266,46 @@ def run_cell(
         days=day_numbers(candles.timestamps),
         metrics=dict(zip(METRICS, out[0].tolist(), strict=True)),
     )
+
+
+def run_under(
+    strategy: Strategy,
+    candles: Candles,
+    params: Mapping[str, Any],
+    execution: Execution,
+    assumptions: Sequence[str],
+    *,
+    intrabar: Candles | None = None,
+    signals: Signals | None = None,
+) -> dict[str, Run]:
+    """`run_cell` under several fill assumptions: the strategy is evaluated and the market laid out once.
+
+    Parameters
+    ----------
+    strategy, candles, params, execution, intrabar
+        As of `run_cell`.
+    assumptions : sequence of str
+        Of `quantlab.backtest.execution.ASSUMPTIONS`.
+    signals : Signals, optional
+        What the strategy says of these parameters, if that is known already.
+
+    Returns
+    -------
+    dict
+        Assumption to run, in the order asked for.
+    """
+    if intrabar is not None:
+        check_intrabar(candles, intrabar)
+    cells = strategy.space.points([params])
+    strategy.space.demand(cells.cell((0,)))
+    p = prepare(strategy, candles, cells, execution, intrabar=intrabar, signals=signals)
+    found = {}
+    for name in assumptions:
+        own = p.rules[:1].copy()
+        own[0, record.ASSUMPTION] = ASSUMPTIONS.index(name)
+        under = replace(execution, assumption=cast(Assumption, name))
+        found[name] = _run(replace(p, rules=own), strategy, cells, candles, under)
+    return found
 
 
 def _trades(f: np.ndarray, cold: np.ndarray, g: np.ndarray, worth: np.ndarray) -> np.ndarray:

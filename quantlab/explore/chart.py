@@ -17,7 +17,6 @@ import traitlets
 from quantlab.backtest.trades import REASONS, Run, last_fill
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
-from quantlab.signals import Strategy
 
 STATIC = Path(__file__).with_name("static")
 
@@ -40,7 +39,7 @@ class CandleChart(anywidget.AnyWidget):
     run : Run
         Of the same candles.
     stops : float array (trades,), optional
-        Price of the stop at entry of each trade, NaN without one: see `stop_levels`.
+        Price of the stop at entry of each trade, NaN without one: see `quantlab.explore.stops.stop_levels`.
 
     Raises
     ------
@@ -108,36 +107,6 @@ def fills(run: Run, stops: np.ndarray | None) -> dict[str, Any]:
         "result": _bytes(trades["trade_return"], "<f4"),
         "reasons": list(REASONS),
     }
-
-
-def stop_levels(run: Run, candles: Candles, strategy: Strategy) -> np.ndarray | None:
-    """Price of the stop of each trade as it was placed at entry; None for a strategy without stops.
-
-    A stop that follows, or moves to break even, begins there.
-
-    Parameters
-    ----------
-    run : Run
-    candles : Candles
-        Those it was run on.
-    strategy : Strategy
-        The one that was run.
-
-    Returns
-    -------
-    float array (trades,), or None
-        NaN where the stop is not defined at the decision.
-    """
-    signals = strategy.signals(candles, strategy.space.points([dict(run.params)]).params())
-    given = [np.asarray(d, np.float64) for d in (signals.stop, signals.trail) if d is not None]
-    if not given:
-        return None
-    rows = [np.broadcast_to(distance.reshape(-1), len(candles)) for distance in given]
-    trades, distance = run.trades, np.fmin.reduce(rows)
-    at_close = trades["entry_bar"] == trades["decision_bar"]
-    raw = np.where(at_close, candles.close[trades["entry_bar"]], candles.open[trades["entry_bar"]])
-    decided = np.maximum(trades["decision_bar"] - run.execution.delay_bars, 0)
-    return raw - trades["side"] * distance[decided]
 
 
 def _bytes(values: np.ndarray, kind: str) -> bytes:

@@ -46,7 +46,6 @@ def cell_detail(
     searched: Searched,
     index: tuple[int, ...],
     runs: Mapping[str, Run],
-    candles: Candles,
     stops: np.ndarray | None,
 ) -> Payload:
     """A cell under every fill assumption.
@@ -58,9 +57,8 @@ def cell_detail(
         Where the cell lies.
     runs : mapping of str to Run
         Fill assumption to the backtest of the whole history, the execution's own first.
-    candles : Candles
-    stops : float array (n_bars,), optional
-        Distance of the stop at entry by decision bar, in price units.
+    stops : float array (trades,), optional
+        Price of the stop at entry of each trade of the first run.
 
     Returns
     -------
@@ -77,8 +75,7 @@ def cell_detail(
             f"equity:{name}": run.equity[keep].astype("<f4"),
             f"drawdown:{name}": below[keep].astype("<f4"),
         }
-    trades = own.trades[-TRADES:]
-    buffers |= _fills(trades, candles, stops, own.execution.delay_bars)
+    buffers |= _fills(own.trades[-TRADES:], None if stops is None else stops[-TRADES:])
     told = {
         "index": list(index),
         "params": _params(searched.whole, index),
@@ -94,18 +91,6 @@ def cell_detail(
     return told, [np.ascontiguousarray(array).tobytes() for array in buffers.values()]
 
 
-def first_stops(surface: Surface, params: Mapping[str, Any], candles: Candles) -> np.ndarray | None:
-    """Distance of the stop at entry by decision bar, in price units: the tighter of stop and trail."""
-    point = surface.strategy.space.points([params]).params()
-    signals = surface.strategy.signals(candles, point)
-    rows = [
-        np.broadcast_to(np.asarray(given, np.float64).reshape(-1), len(candles))
-        for given in (signals.stop, signals.trail)
-        if given is not None
-    ]
-    return np.minimum.reduce(rows) if rows else None
-
-
 def monthly(daily: np.ndarray, days: np.ndarray) -> list[list[float]]:
     """``[year, month, return]`` of every calendar month (UTC) that has a day, in order."""
     if not len(days):
@@ -118,14 +103,8 @@ def monthly(daily: np.ndarray, days: np.ndarray) -> list[list[float]]:
     ]
 
 
-def _fills(
-    trades: np.ndarray, candles: Candles, stops: np.ndarray | None, delay: int
-) -> dict[str, np.ndarray]:
-    level = np.full(len(trades), np.nan)
-    if stops is not None and len(trades):
-        at_close = trades["entry_bar"] == trades["decision_bar"]
-        raw = np.where(at_close, candles.close[trades["entry_bar"]], candles.open[trades["entry_bar"]])
-        level = raw - trades["side"] * stops[np.maximum(trades["decision_bar"] - delay, 0)]
+def _fills(trades: np.ndarray, stops: np.ndarray | None) -> dict[str, np.ndarray]:
+    level = np.full(len(trades), np.nan) if stops is None else stops
     return {
         "entry_bar": trades["entry_bar"].astype("<i4"),
         "exit_bar": np.where(trades["reason"] == OPEN, -1, trades["exit_bar"]).astype("<i4"),

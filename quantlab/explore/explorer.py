@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import prod
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,13 +21,17 @@ from quantlab.backtest.trades import Run
 from quantlab.errors import InputError
 from quantlab.explore import detail, told
 from quantlab.explore.packing import packed
-from quantlab.explore.planes import Planes, Searched, View, check_view, first_view, planes
+from quantlab.explore.planes import Planes, Searched, Stage, View, check_view, first_view, planes
 from quantlab.explore.rules import read_rules, written_rules
 from quantlab.explore.tables import date, param_text
 from quantlab.figures.colours import DIVERGING, SEQUENTIAL
 from quantlab.market.candles import Candles
+from quantlab.space import Grid
 from quantlab.validation.ensemble import choose_ensemble
 from quantlab.validation.verdict import Verdict
+
+_FEW = 8
+"""Cells in view are swept ahead of the others if they are no more than one in so many."""
 
 Mark = tuple[str, str, Mapping[str, Any]]
 """Kind, label and parameters of a mark."""
@@ -48,12 +53,14 @@ class Actions(Protocol):
         """The candles of a surface."""
         ...
 
-    def run(self, surface: Surface, params: Mapping[str, Any], assumption: str) -> Run:
-        """One cell of a surface under a fill assumption."""
+    def opened(self, surface: Surface, params: Mapping[str, Any]) -> tuple[dict[str, Run], np.ndarray | None]:
+        """One cell under every fill assumption, its own first, and the prices of the first one's stops."""
         ...
 
-    def sweep(self, searched: Searched, rules: Mapping[str, Any]) -> Searched:
-        """The same question under other rules, fixed parameters or dates."""
+    def sweep(
+        self, searched: Searched, rules: Mapping[str, Any], in_view: Mapping[str, Any] | None
+    ) -> Iterator[Stage]:
+        """The same question under other rules, fixed parameters or dates; cells in view first."""
         ...
 
     def validate(self, surface: Surface, tell: Callable[[float, str], None]) -> Verdict:
@@ -116,12 +123,11 @@ class Explorer:
             "hello": self._hello,
             "view": self._look,
             "select": self._select,
-            "rules": self._rules,
             "marks": lambda _: Answer({"marks": self.marks()}, []),
         }
 
-    def handle(self, message: Mapping[str, Any]) -> Answer:
-        """Answer a message of the browser.
+    def answers(self, message: Mapping[str, Any]) -> Iterator[Answer]:
+        """Answer a message of the browser, each part as soon as it is known.
 
         Raises
         ------
@@ -129,10 +135,13 @@ class Explorer:
             There is no such message, or what it asks for does not exist.
         """
         kind = str(message.get("type"))
-        if kind not in self._handlers:
-            raise InputError(f"the explorer knows no message {kind!r}: reload the page.")
         with self._lock:
-            return self._handlers[kind](message)
+            if kind == "rules":
+                yield from self._rules(message)
+            elif kind in self._handlers:
+                yield self._handlers[kind](message)
+            else:
+                raise InputError(f"the explorer knows no message {kind!r}: reload the page.")
 
     def state(self) -> dict[str, Any]:
         """All traits, as they are now."""
@@ -173,14 +182,18 @@ class Explorer:
 
     def plane(self) -> dict[str, Any]:
         """The panes in view, values as bytes."""
-        found = self._planes = planes(self.searched, self.view)
+        self._planes = planes(self.searched, self.view)
+        return self._shown(self._planes, self.searched, self.view)
+
+    def _shown(self, found: Planes, searched: Searched, view: View, left: str = "") -> dict[str, Any]:
         self._seq += 1
         ny, nx = found.cell.shape
         shown: dict[str, Any] = {
             "seq": self._seq,
             "nx": nx,
             "ny": ny,
-            "empty": told.why_empty(self.searched, self.view, found),
+            "left": left,
+            "empty": told.why_empty(searched, view, found),
         }
         if not self.searched.is_grid:
             columns = self.searched.whole.cells.mesh()
@@ -192,19 +205,18 @@ class Explorer:
         """The panes in view."""
         return self._planes or planes(self.searched, self.view)
 
-    def marks(self) -> list[dict[str, Any]]:
+    def marks(self, searched: Searched | None = None) -> list[dict[str, Any]]:
         """Ensemble, peak, plateau, the gate's candidate, what is approved: label and place on every axis."""
-        found = self._outstanding()
-        if self.verdict is not None:
+        searched = searched or self.searched
+        found = self._outstanding(searched.first)
+        if self.verdict is not None and searched is self.searched:
             found.append(("candidate", "judged by the gate", self.verdict.cell.params))
-        found += [("approved", "approved", params) for params in self.actions.approved(self.searched.whole)]
-        return [
-            {"kind": k, "label": label, "at": told.where(self.searched, params)} for k, label, params in found
-        ]
+        found += [("approved", "approved", params) for params in self.actions.approved(searched.whole)]
+        return [{"kind": k, "label": label, "at": told.where(searched, params)} for k, label, params in found]
 
-    def _outstanding(self) -> list[Mark]:
+    def _outstanding(self, surface: Surface) -> list[Mark]:
         """Ensemble, peak and plateau; they do not move with the sliders, so they are looked for once."""
-        surface, metric, least = self.searched.first, self.view.metric, self.view.min_trades
+        metric, least = self.view.metric, self.view.min_trades
         asked = surface.key, metric, least
         if asked != self._marked[0]:
             found: list[Mark] = []
@@ -235,12 +247,8 @@ class Explorer:
         if self.selected is None:
             raise InputError("no cell is selected: click one.")
         surface = self.searched.whole
-        params, candles = surface.cells.cell(self.selected), self.actions.candles(surface)
-        own = surface.execution.assumption
-        names = [own, *(name for name in ASSUMPTIONS if name != own)]
-        runs = {name: self.actions.run(surface, params, name) for name in names}
-        stops = detail.first_stops(surface, params, candles)
-        found, buffers = detail.cell_detail(self.searched, self.selected, runs, candles, stops)
+        runs, stops = self.actions.opened(surface, surface.cells.cell(self.selected))
+        found, buffers = detail.cell_detail(self.searched, self.selected, runs, stops)
         return {"type": "cell", **found}, buffers
 
     def judge(self, tell: Callable[[float, str], None]) -> dict[str, Any]:
@@ -303,17 +311,51 @@ class Explorer:
         self.selected = index
         return Answer({"selected": self.chosen()}, [self.detail()])
 
-    def _rules(self, message: Mapping[str, Any]) -> Answer:
-        rules = read_rules(self.searched, message["rules"])
-        before = self.searched.whole
-        self.searched = self.actions.sweep(self.searched, rules)
-        self.verdict = None
+    def _rules(self, message: Mapping[str, Any]) -> Iterator[Answer]:
+        """Sweep under other rules: the cells in view are shown first, then both parts, then everything."""
+        rules, before = read_rules(self.searched, message["rules"]), self.searched.whole
+        try:
+            for stage in self.actions.sweep(self.searched, rules, self._few()):
+                if not stage.left:
+                    yield self._changed(stage.searched, before)
+                elif self.view.third != "own":  # which shows the whole history
+                    yield from self._ahead(stage)
+        except Exception:
+            yield Answer({"plane": self.plane(), "marks": self.marks()}, [])
+            raise
+
+    def _few(self) -> dict[str, Any] | None:
+        """The values of each axis that the cells in view have; None if they are many, or not all of it."""
+        grid = self.searched.whole.cells
+        if not isinstance(grid, Grid) or self.view.third in ("score", "own"):
+            return None
+        at = self.view.at
+        axes = {n: v[k : k + 1] if isinstance(k := at.get(n), int) else v for n, v in grid.axes.items()}
+        return axes if prod(map(len, axes.values())) <= grid.size // _FEW else None
+
+    def _ahead(self, stage: Stage) -> Iterator[Answer]:
+        """What is known before everything is: planes, and marks where all cells are there."""
+        searched, view, few = stage.searched, self._view_of(stage.searched), stage.left == "view"
+        if few:
+            view = replace(view, at={name: 0 if isinstance(k, int) else k for name, k in view.at.items()})
+        state: dict[str, Any] = {"plane": self._shown(planes(searched, view), searched, view, stage.left)}
+        yield Answer(state | ({"marks": []} if few else {}), [])
+        if not few:
+            yield Answer({"marks": self.marks(searched)}, [])
+
+    def _view_of(self, searched: Searched) -> View:
+        """The view on another surface, without a further pane that it does not have."""
         third = self.view.third
-        known = third.startswith("metric:") or third in {**self.searched.extras(), "": ""}
-        self.view = check_view(self.searched, {**self.view.to_json(), "third": third if known else ""})
+        known = third.startswith("metric:") or third in {**searched.extras(), "": ""}
+        return self.view if known else replace(self.view, third="")
+
+    def _changed(self, searched: Searched, before: Surface) -> Answer:
+        """Everything under other rules."""
+        self.searched, self.verdict, self.view = searched, None, self._view_of(searched)
         state: dict[str, Any] = {
             "plane": self.plane(),
             "view": self.view.to_json(),
+            "marks": self.marks(),
             "about": self.about(),
             "rules": written_rules(self.searched),
             "job": {},

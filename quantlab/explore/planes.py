@@ -112,6 +112,23 @@ class Searched:
         return self._scores[key]
 
 
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """How far a sweep under other rules is.
+
+    Parameters
+    ----------
+    searched : Searched
+        What there is by now. As long as anything is left, the first part stands for the whole history.
+    left : {"view", "whole", ""}
+        ``view``: it holds a few cells only, those in view; ``whole``: all cells of both parts, the whole
+        history is still swept; empty: that is everything.
+    """
+
+    searched: Searched
+    left: str
+
+
 @dataclass(frozen=True)
 class View:
     """What is in view.

@@ -97,8 +97,9 @@ class SurfaceExplorer(anywidget.AnyWidget):
             elif kind == "approve":
                 self._approve(message)
             else:
-                self._show(self.explorer.handle(message))
-                if kind in ("view", "rules"):
+                for answer in self.explorer.answers(message):
+                    self._show(answer)
+                if kind == "view":
                     self.marks = self.explorer.marks()
         except Exception as error:
             self.send({"type": "error", "seq": seq, "text": said(error)})

@@ -6,29 +6,30 @@ import contextlib
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quantlab.backtest.daily import DAY_MS
-from quantlab.backtest.engine import run_cell
+from quantlab.backtest.engine import run_under
 from quantlab.backtest.execution import ASSUMPTIONS
 from quantlab.backtest.markets import MarketSurface
-from quantlab.backtest.request import rules_under
 from quantlab.backtest.surface import Surface
 from quantlab.backtest.sweep import surfaces
-from quantlab.backtest.task import make_tasks, surface_key
+from quantlab.backtest.task import Task, make_tasks, surface_key
 from quantlab.backtest.trades import Run
 from quantlab.errors import InputError, StoreError
-from quantlab.explore.planes import Searched
-from quantlab.lab.ledger import counted_sweeps
+from quantlab.explore.planes import Searched, Stage
+from quantlab.explore.stops import stop_levels
+from quantlab.lab.ledger import count_tasks
 from quantlab.lab.sweeps import read, write
 from quantlab.market.candles import Candles, iso, parse_ms
 from quantlab.progress import heard
 from quantlab.search.study import Study
 from quantlab.space import Cells, Grid
+from quantlab.store.store import Store
 from quantlab.store.trials import Entry
 from quantlab.validation.verdict import Verdict
 
@@ -102,47 +103,70 @@ class LabActions:
         self._lab, self._searched = lab, {surface.key: searched}
         self._base = lab._known(surface.identity)
         self._labels = _labels(surface, len(self._base))
+        self._counted: set[str] = set()
 
     def candles(self, surface: Surface) -> Candles:
         """The candles of a surface."""
         return self._lab._known(surface.identity)
 
-    def run(self, surface: Surface, params: Mapping[str, Any], assumption: str) -> Run:
-        """One cell; under an assumption that the surface was not swept with it is a trial, and counted."""
-        if assumption == surface.execution.assumption:
-            return self._lab.run(surface, params)
-        extras = surface.extras
-        if extras is None or assumption not in extras.request.assumptions:
-            self._count(surface, params, assumption)
-        detail = None if surface.intrabar is None else self._lab._known(surface.intrabar)
-        execution = rules_under(surface.execution, assumption)
-        return run_cell(surface.strategy, self.candles(surface), params, execution, intrabar=detail)
+    def opened(self, surface: Surface, params: Mapping[str, Any]) -> tuple[dict[str, Run], np.ndarray | None]:
+        """One cell under every fill assumption, and its stops; what was not swept is counted as a trial."""
+        own, extras = surface.execution.assumption, surface.extras
+        swept = (own, *(extras.request.assumptions if extras else ()))
+        self._count(surface, params, [name for name in ASSUMPTIONS if name not in swept])
+        candles, detail = self.candles(surface), self._detail(surface)
+        signals = surface.strategy.signals(candles, surface.strategy.space.points([params]).params())
+        names = [own, *(name for name in ASSUMPTIONS if name != own)]
+        how: dict[str, Any] = {"intrabar": detail, "signals": signals}
+        runs = run_under(surface.strategy, candles, params, surface.execution, names, **how)
+        return runs, stop_levels(runs[own], candles, surface.strategy, signals)
 
-    def sweep(self, searched: Searched, rules: Mapping[str, Any]) -> Searched:
-        """Sweep the same cells under other rules; counted before, stored while the result is looked at."""
+    def sweep(
+        self, searched: Searched, rules: Mapping[str, Any], in_view: Mapping[str, Any] | None = None
+    ) -> Iterator[Stage]:
+        """Sweep the same cells under other rules, what is looked at first; all is counted before any of it.
+
+        Parameters
+        ----------
+        searched : Searched
+        rules : mapping
+            As of `quantlab.explore.rules.read_rules`.
+        in_view : mapping of axis to values, optional
+            Cells to begin with; only where they are few.
+        """
         cells, before = searched.whole.cells, searched.whole
         if isinstance(cells, Grid):
             cells = cells.space.grid(**cells.axes, **rules["fixed"])
         candles = self._between(rules["first"], rules["last"])
-        swept = self._sweep(before, candles, cells, rules)
-        return self.split(swept, rules["split"], rules)
+        cut, split_ms = self._cut(candles, rules["split"])
+        markets = [candles, *(() if cut is None else (candles[:cut], candles[cut:]))]
+        tasks = [self._task(before, market, cells, rules) for market in markets]
+        whole, *parts = wanted = [_Later(self._lab.store, task) for task in tasks]
+        left = [one for one in wanted if one.missing]
+        count_tasks(self._lab.store, [one.task for one in left])
+        shown = parts or wanted
+        if in_view is not None and any(one.missing for one in shown):
+            few = before.cells.space.grid(**in_view, **rules["fixed"])
+            ahead = [_evaluated(self._task(before, one.task.job.candles, few, rules)) for one in shown]
+            yield Stage(_searched(ahead, split_ms), "view")
+        if parts:
+            yield Stage(_searched([one() for one in parts], split_ms), "whole")
+        yield Stage(_searched([whole(), *(one() for one in parts)], split_ms), "")
+        _store_beside(self._lab, [one() for one in left])
 
-    def split(
-        self, surface: Surface, split_ms: int | None, rules: Mapping[str, Any] | None = None
-    ) -> Searched:
+    def split(self, surface: Surface, split_ms: int | None) -> Searched:
         """The surface, and the same cells before a moment and from it on."""
-        if split_ms is None:
-            return Searched(surface)
         candles = self.candles(surface)
-        cut = int(np.searchsorted(candles.timestamps, split_ms))
-        if not _LEAST_BARS <= cut <= len(candles) - _LEAST_BARS:
-            raise InputError(
-                f"a split leaves {_LEAST_BARS} bars or more on either side, {iso(split_ms)} leaves {cut:,} "
-                f"and {len(candles) - cut:,} of {iso(candles.first_ms)} to {iso(candles.last_ms)}: choose "
-                "another day."
-            )
-        parts = (self._sweep(surface, part, surface.cells, rules) for part in (candles[:cut], candles[cut:]))
-        return Searched(surface, tuple(parts), int(candles.timestamps[cut]))  # type: ignore[arg-type]
+        cut, split_ms = self._cut(candles, split_ms)
+        if cut is None:
+            return Searched(surface)
+        tasks = [self._task(surface, part, surface.cells) for part in (candles[:cut], candles[cut:])]
+        parts = [_Later(self._lab.store, task) for task in tasks]
+        left = [one for one in parts if one.missing]
+        count_tasks(self._lab.store, [one.task for one in left])
+        found = _searched([surface, *(one() for one in parts)], split_ms)
+        _store_beside(self._lab, [one() for one in left])
+        return found
 
     def validate(self, surface: Surface, tell: Callable[[float, str], None]) -> Verdict:
         """`Lab.validate`, telling its steps."""
@@ -195,22 +219,28 @@ class LabActions:
     def _detail(self, surface: Surface) -> Candles | None:
         return None if surface.intrabar is None else self._lab._known(surface.intrabar)
 
-    def _sweep(
-        self, like: Surface, candles: Candles, cells: Cells, rules: Mapping[str, Any] | None
-    ) -> Surface:
-        """Cells like those of a surface; read where they are stored, else computed and stored beside."""
-        lab = self._lab
+    def _task(
+        self, like: Surface, candles: Candles, cells: Cells, rules: Mapping[str, Any] | None = None
+    ) -> Task:
+        """Cells on candles, asked for as a surface was, or under other rules."""
         execution = rules["execution"] if rules else like.execution
         fills = rules["fills"] if rules else like.extras is not None and bool(like.extras.request.assumptions)
         how: dict[str, Any] = {"assumptions": ASSUMPTIONS if fills else (), "regimes": self._regimes(candles)}
-        (task,) = make_tasks(like.strategy, lab._remember(candles), cells, execution, **how)
-        kept = read(lab.store, task)
-        if kept is not None:
-            return replace(kept, counted=True)
-        with counted_sweeps(lab.store):
-            found = dict(surfaces([task], [None], progress=False))[0]
-        _store_beside(lab, found)
-        return found
+        (task,) = make_tasks(like.strategy, self._lab._remember(candles), cells, execution, **how)
+        return task
+
+    def _cut(self, candles: Candles, split_ms: int | None) -> tuple[int | None, int | None]:
+        """Bar and moment from which on bars are out of sample; None and None without a split."""
+        if split_ms is None:
+            return None, None
+        cut = int(np.searchsorted(candles.timestamps, split_ms))
+        if not _LEAST_BARS <= cut <= len(candles) - _LEAST_BARS:
+            raise InputError(
+                f"a split leaves {_LEAST_BARS} bars or more on either side, {iso(split_ms)} leaves {cut:,} "
+                f"and {len(candles) - cut:,} of {iso(candles.first_ms)} to {iso(candles.last_ms)}: choose "
+                "another day."
+            )
+        return cut, int(candles.timestamps[cut])
 
     def _regimes(self, candles: Candles) -> Any:
         """The regimes that the first surface was swept with, on these of its candles."""
@@ -238,25 +268,61 @@ class LabActions:
             )
         return base if (a, b) == (0, len(base)) else base[a:b]
 
-    def _count(self, surface: Surface, params: Mapping[str, Any], assumption: str) -> None:
+    def _count(self, surface: Surface, params: Mapping[str, Any], assumptions: Sequence[str]) -> None:
+        """Count one cell under each of these fill assumptions, once."""
         where, lab = surface.identity, self._lab
         of = lab._searches.get(surface.plain_key, surface.plain_key)
-        name = json.dumps({**params, " assumption": assumption}, sort_keys=True)
-        key = hashlib.sha256(f"{surface.plain_key} {name}".encode()).hexdigest()
+        names = [json.dumps({**params, " assumption": name}, sort_keys=True) for name in assumptions]
+        keys = [hashlib.sha256(f"{surface.plain_key} {name}".encode()).hexdigest() for name in names]
+        new = [key for key in keys if key not in self._counted]
         own: dict[str, Any] = {"timeframe": where.timeframe, "period": (where.first_ms, where.last_ms)}
-        lab.store.count(
-            Entry(key, where.fingerprint, where.family, surface.strategy.name, 1, "single", of, **own)
-        )
+        about = where.fingerprint, where.family, surface.strategy.name, 1, "single", of
+        if new:
+            lab.store.count(*(Entry(key, *about, **own) for key in new))
+            self._counted.update(new)
 
 
-def _store_beside(lab: Lab, surface: Surface) -> None:
-    """Store a surface that was counted already, on a thread of its own: who looks does not wait for it."""
+class _Later:
+    """A surface that was stored, or is computed when it is asked for, once."""
+
+    def __init__(self, store: Store, task: Task) -> None:
+        kept = read(store, task)
+        self.task, self._found = task, None if kept is None else replace(kept, counted=True)
+
+    @property
+    def missing(self) -> bool:
+        """Whether it has still to be computed."""
+        return self._found is None
+
+    def __call__(self) -> Surface:
+        if self._found is None:
+            self._found = _evaluated(self.task)
+        return self._found
+
+
+def _evaluated(task: Task) -> Surface:
+    """A surface that was counted."""
+    return replace(dict(surfaces([task], [None], progress=False))[0], counted=True)
+
+
+def _searched(found: Sequence[Surface], split_ms: int | None) -> Searched:
+    """The whole and its parts, or the parts alone: the first of them stands for the whole then."""
+    if split_ms is None:
+        return Searched(found[0])
+    *_, first, second = found
+    return Searched(found[0], (first, second), split_ms)
+
+
+def _store_beside(lab: Lab, found: Sequence[Surface]) -> None:
+    """Store surfaces that were counted already, on a thread of its own: who looks does not wait for it."""
 
     def keep() -> None:
         with contextlib.suppress(StoreError):  # the lab was closed meanwhile: it is computed again when asked
-            write(lab.store, surface)
+            for surface in found:
+                write(lab.store, surface)
 
-    threading.Thread(target=keep, name="quantlab-store", daemon=True).start()
+    if found:
+        threading.Thread(target=keep, name="quantlab-store", daemon=True).start()
 
 
 def _labels(surface: Surface, bars: int) -> tuple[np.ndarray, tuple[str, ...]] | None:

@@ -101,12 +101,15 @@ def read_ledger(store: Store, candles: Candles | None = None) -> Ledger:
 def counted_sweeps(store: Store) -> Iterator[None]:
     """While this lasts, every sweep is counted when it begins: all cells, under each fill assumption."""
 
-    def count(task: Task) -> None:
-        if task.cells.allowed.any():  # else nothing is evaluated
-            store.count(*(_entry(task, key, "grid") for key in task.plain_keys.values()))
-
-    with announced(count):
+    with announced(lambda task: count_tasks(store, [task])):
         yield
+
+
+def count_tasks(store: Store, tasks: Sequence[Task]) -> None:
+    """Count sweeps before they begin: all cells, under each fill assumption; one without a cell is none."""
+    begun = [task for task in tasks if task.cells.allowed.any()]
+    if begun:
+        store.count(*(_entry(task, key, "grid") for task in begun for key in task.plain_keys.values()))
 
 
 @contextmanager

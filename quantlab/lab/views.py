@@ -39,7 +39,8 @@ class Views:
         CandleChart
             A widget; ``chart.select(3)`` goes to the fourth trade.
         """
-        from quantlab.explore.chart import CandleChart, stop_levels
+        from quantlab.explore.chart import CandleChart
+        from quantlab.explore.stops import stop_levels
 
         lab = cast("Lab", self)
         run, candles = lab.run(surface, cell), lab._known(surface.identity)

@@ -16,7 +16,8 @@ from quantlab import strategies
 from quantlab.backtest.engine import run_cell
 from quantlab.backtest.trades import REASONS, STOP, Run
 from quantlab.errors import InputError
-from quantlab.explore.chart import STATIC, CandleChart, stop_levels
+from quantlab.explore.chart import STATIC, CandleChart
+from quantlab.explore.stops import stop_levels
 from quantlab.market.candles import MISSING, Candles
 
 CELL = {"rejection_bars": 3, "volume_spike": 1.5, "reversal_size": 1.0, "level_lookback": 20}

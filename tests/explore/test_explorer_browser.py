@@ -174,11 +174,11 @@ def test_a_failing_kernel_call_and_a_silent_kernel_are_shown(
         raise StoreUnavailableError("PostgreSQL does not answer at nowhere.")
 
     with shown(chromium, widget) as (page, kernel):
-        widget.explorer.actions.run = fail
+        widget.explorer.actions.opened = fail
         page.click_cell(0.5, 0.5)
         page.wait(".qlx[data-error]")
         assert "PostgreSQL does not answer at nowhere." in page.page.inner_text(".qlx .error >> nth=0")
-        del widget.explorer.actions.run
+        del widget.explorer.actions.opened
         page.click_cell(0.1, 0.5)
         page.wait(".qlx[data-sel='0,2']")
         assert page.state("error") == ""

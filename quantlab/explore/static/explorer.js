@@ -75,6 +75,18 @@ function ramp(stops, diverging, dark) {
   return table;
 }
 
+const ESCAPES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
+const escaped = text => String(text).replace(/[&<>"]/g, c => ESCAPES[c]);
+
+// After the frame that shows what was just drawn: the work of the browser on that frame is in it.
+function afterFrame(call) {
+  requestAnimationFrame(() => {
+    const channel = new MessageChannel();
+    channel.port1.onmessage = call;
+    channel.port2.postMessage(0);
+  });
+}
+
 const hexOf = entry => `rgb(${entry & 255},${(entry >> 8) & 255},${(entry >> 16) & 255})`;
 
 function palette(root) {
@@ -179,7 +191,7 @@ function render({ model, el }) {
   }
 
   const status = text => { U.status.textContent = text; };
-  const stamp = (name, began) => { if (began) root.dataset[name] = (performance.now() - began).toFixed(1); };
+  const stamp = (name, began) => { if (began) afterFrame(() => { root.dataset[name] = (performance.now() - began).toFixed(1); }); };
 
   function look(change) {
     settle();
@@ -337,6 +349,7 @@ function render({ model, el }) {
     followThreshold();
     frames();
     drawPanes();
+    arrived(plane.left);
   }
 
   function followThreshold() {
@@ -361,13 +374,14 @@ function render({ model, el }) {
 
   function geometry() {
     const count = S.panes.length, gap = 18;
-    const total = Math.max(320, root.clientWidth - 24);
+    S.width = S.width || root.clientWidth;  // to ask for it lays the page out
+    const total = Math.max(320, S.width - 24);
     const columns = Math.max(1, Math.min(count, Math.floor((total + gap) / 300)));
     const width = Math.min(880, Math.floor((total - gap * (columns - 1)) / columns));
     const height = Math.round(Math.max(230, Math.min(400, width * 0.72)));
     const yTexts = about().kind === "plane" ? about().axes.find(a => a.name === view().y).values : ["0000.00"];
     const longest = Math.min(12, Math.max(3, ...yTexts.map(t => t.length)));
-    return { width, height, left: 26 + 6.2 * longest, right: 8, top: 6, bottom: 40 };
+    return { width, height, left: 30 + 6.2 * longest, right: 8, top: 6, bottom: 40 };
   }
 
   function span() {
@@ -426,16 +440,19 @@ function render({ model, el }) {
     markRow();
     root.dataset.ready = "1";
     root.dataset.plane = S.plane.seq;
-    if (S.clock.view) {
-      const began = S.clock.view;
-      S.clock.view = 0;
-      requestAnimationFrame(() => stamp("sliderMs", began));
-    }
-    if (S.clock.rules) {
-      const began = S.clock.rules;
-      S.clock.rules = 0;
-      requestAnimationFrame(() => stamp("rulesMs", began));
-    }
+    stamp("sliderMs", S.clock.view);
+    S.clock.view = 0;
+  }
+
+  // Under other rules the cells in view come first, then all cells of these panes, then the rest of it.
+  function arrived(left) {
+    const began = S.clock.rules;
+    root.dataset.left = left || "";
+    if (!began) return;
+    if (left === "view") stamp("aheadMs", began);
+    else if (!S.clock.swept) { S.clock.swept = true; stamp("rulesMs", began); }
+    if (!left) { stamp("wholeMs", began); S.clock.rules = 0; }
+    status({ view: "swept: the cells in view; sweeping all others …", whole: "sweeping the whole history …" }[left] || "");
   }
 
   function emptyText(c, g, text) {
@@ -885,36 +902,57 @@ function render({ model, el }) {
     drawCell();
     const began = S.clock.select;
     S.clock.select = 0;
-    requestAnimationFrame(() => {
-      stamp("clickMs", began);
+    stamp("clickMs", began);
+    afterFrame(() => {
       root.dataset.sel = told.index.join(",");
       root.dataset.trades = told.trades;
     });
   }
 
+  // Built once; a click then changes texts and pixels only, so that the notebook around it is not laid out again.
+  function cellFrame() {
+    const parts = U.cell = {
+      chips: node("div", { class: "chips" }), figures: node("table", { class: "figures" }), note: node("div", { class: "muted small" }),
+      months: node("div", { class: "scroll" }), count: node("b"), trades: node("div", { class: "trades", "data-part": "trades" }),
+      charts: ["equity", "drawdown", "price"].map(name => node("canvas", { class: "chart", "data-chart": name })),
+    };
+    U.chartBox = node("div", { class: "charts" }, parts.charts);
+    U.detail.replaceChildren(
+      node("div", { class: "cell-head" }, node("b", {}, "Selected cell"), parts.chips),
+      node("div", { class: "columns" }, node("div", { class: "left" }, parts.figures, parts.note), node("div", { class: "right" }, U.chartBox)),
+      node("div", { class: "columns" },
+        node("div", { class: "half" }, node("b", {}, "Monthly returns"), parts.months),
+        node("div", { class: "half" }, parts.count, node("span", { class: "muted small" }, "  click one to see it"), parts.trades)));
+    const asked = event => event.target.closest("[data-trade]");
+    parts.trades.addEventListener("click", event => { if (asked(event)) showTrade(+asked(event).dataset.trade); });
+    parts.trades.addEventListener("keydown", event => { if (event.key === "Enter" && asked(event)) showTrade(+asked(event).dataset.trade); });
+    chartPointer();
+  }
+
   function drawCell() {
     const d = S.detail;
     if (!d || !S.market) return;
-    const figures = node("table", { class: "figures" },
-      node("thead", {}, node("tr", {}, d.columns.map((name, k) => node("th", { class: k ? "" : "l" }, k ? name + (name === d.own ? " *" : "") : "")))),
-      node("tbody", {}, d.figures.map(row => node("tr", {}, row.map((text, k) => node(k ? "td" : "th", { class: k ? "" : "l" }, text))))));
-    const params = node("div", { class: "chips" }, d.params.map(([name, value, unit]) =>
-      node("span", { title: unit }, `${name} `, node("b", {}, value))));
-    U.charts = ["equity", "drawdown", "price"].map(name => node("canvas", { class: "chart", "data-chart": name }));
-    U.chartBox = node("div", { class: "charts" }, U.charts);
-    U.trades = node("div", { class: "trades" });
-    U.detail.replaceChildren(
-      node("div", { class: "cell-head" }, node("b", {}, "Selected cell"), params),
-      node("div", { class: "columns" },
-        node("div", { class: "left" }, figures,
-          node("div", { class: "muted small" }, d.agree ? "No figure depends on the fill assumption. " : "", `* what this surface was swept with. All three fill assumptions are of the whole history${d.split ? ` (out-of-sample from ${day(d.split)})` : ""}.`)),
-        node("div", { class: "right" }, U.chartBox)),
-      node("div", { class: "columns" },
-        node("div", { class: "half" }, node("b", {}, "Monthly returns"), months(d.months)),
-        node("div", { class: "half" }, node("b", {}, `Trades: ${grouped(String(d.trades))}`), node("span", { class: "muted small" }, "  click one to see it"), U.trades)));
-    chartPointer();
+    if (!U.cell?.chips.isConnected) cellFrame();
+    U.cell.chips.innerHTML = d.params.map(([name, value, unit]) => `<span title="${escaped(unit)}">${escaped(name)} <b>${escaped(value)}</b></span>`).join("");
+    figureTable(d);
+    const note = `${d.agree ? "No figure depends on the fill assumption. " : ""}* what this surface was swept with. All three fill assumptions are of the whole history${d.split ? ` (out-of-sample from ${day(d.split)})` : ""}.`;
+    if (U.cell.note.textContent !== note) U.cell.note.textContent = note;
+    U.cell.months.innerHTML = months(d.months);
+    U.cell.count.textContent = `Trades: ${grouped(String(d.trades))}`;
     tradeTable();
     drawCharts();
+  }
+
+  function figureTable(d) {
+    const head = d.columns.map((name, k) => (k ? name + (name === d.own ? " *" : "") : "")), texts = d.figures.flat();
+    const shape = `${head.join("|")}|${d.figures.map(row => row[0]).join("|")}`;
+    if (U.cell.shape !== shape) {
+      const row = (cells, tag) => `<tr>${cells.map((text, k) => { const t = k ? tag : "th"; return `<${t} class="${k ? "" : "l"}">${escaped(text)}</${t}>`; }).join("")}</tr>`;
+      U.cell.figures.innerHTML = `<thead>${row(head, "th")}</thead><tbody>${d.figures.map(r => row(r, "td")).join("")}</tbody>`;
+      U.cell.shape = shape;
+      U.cell.texts = [...U.cell.figures.tBodies[0].querySelectorAll("th,td")].map(cell => cell.firstChild || cell.appendChild(document.createTextNode("")));
+    }
+    texts.forEach((text, k) => { if (U.cell.texts[k].data !== text) U.cell.texts[k].data = text; });
   }
 
   function months(rows) {
@@ -922,13 +960,12 @@ function render({ model, el }) {
     const most = Math.max(0.01, ...rows.map(r => Math.abs(r[2])));
     const tint = value => value === undefined ? "" : `background: color-mix(in srgb, ${value >= 0 ? P.gain : P.loss} ${Math.round(12 + 60 * Math.min(1, Math.abs(value) / most))}%, transparent)`;
     const shown = value => value === undefined ? "" : minus((100 * value).toFixed(1));
-    return node("div", { class: "scroll" }, node("table", { class: "months" },
-      node("thead", {}, node("tr", {}, node("th", {}, "%"), MONTHS.map(m => node("th", {}, m)), node("th", {}, "year"))),
-      node("tbody", {}, years.map(y => {
-        const row = MONTHS.map((_, m) => by[`${y}-${m + 1}`]);
-        const total = row.reduce((product, r) => product * (1 + (r ?? 0)), 1) - 1;
-        return node("tr", {}, node("th", {}, String(y)), row.map(r => node("td", { style: r ? tint(r) : "" }, shown(r))), node("td", { class: "total" }, shown(total)));
-      }))));
+    const cell = value => `<td style="${value ? tint(value) : ""}">${shown(value)}</td>`;
+    return `<table class="months"><thead><tr><th>%</th>${MONTHS.map(m => `<th>${m}</th>`).join("")}<th>year</th></tr></thead><tbody>${years.map(y => {
+      const row = MONTHS.map((_, m) => by[`${y}-${m + 1}`]);
+      const total = row.reduce((product, r) => product * (1 + (r ?? 0)), 1) - 1;
+      return `<tr><th>${y}</th>${row.map(cell).join("")}<td class="total">${shown(total)}</td></tr>`;
+    }).join("")}</tbody></table>`;
   }
 
   const timeOf = bar => S.market.first + (bar / S.market.merged) * S.market.step;
@@ -938,18 +975,14 @@ function render({ model, el }) {
     const rows = [];
     for (let k = n - 1; k >= n - limit; k--) {
       const open = d.exit_bar[k] < 0, r = d.return[k];
-      rows.push(node("tr", { tabindex: 0, "data-trade": k, onclick: () => showTrade(k), onkeydown: event => { if (event.key === "Enter") showTrade(k); } },
-        node("td", {}, String(d.trades - n + k + 1)), node("td", {}, d.side[k] > 0 ? "long" : "short"),
-        node("td", {}, moment(timeOf(d.entry_bar[k]))), node("td", {}, open ? "–" : moment(timeOf(d.exit_bar[k]))),
-        node("td", {}, d.reasons[d.reason[k]]), node("td", {}, String(d.held[k])),
-        node("td", {}, number(d.entry[k])), node("td", {}, number(d.exit[k])),
-        node("td", { class: r >= 0 ? "gain" : "loss" }, `${r >= 0 ? "+" : ""}${minus((100 * r).toFixed(2))}%`)));
+      const texts = [d.trades - n + k + 1, d.side[k] > 0 ? "long" : "short", moment(timeOf(d.entry_bar[k])), open ? "–" : moment(timeOf(d.exit_bar[k])),
+        escaped(d.reasons[d.reason[k]]), d.held[k], number(d.entry[k]), number(d.exit[k])];
+      rows.push(`<tr tabindex="0" data-trade="${k}">${texts.map(t => `<td>${t}</td>`).join("")}<td class="${r >= 0 ? "gain" : "loss"}">${r >= 0 ? "+" : ""}${minus((100 * r).toFixed(2))}%</td></tr>`);
     }
     const head = ["#", "side", "entry (UTC)", "exit (UTC)", "by", "bars", "entry", "exit", "after costs"];
-    U.trades.replaceChildren(n ? node("div", { class: "scroll tall" }, node("table", {},
-      node("thead", {}, node("tr", {}, head.map(h => node("th", {}, h)))), node("tbody", {}, rows)))
-      : node("div", { class: "muted" }, "This cell never traded."),
-    limit < n ? node("button", { onclick: () => { S.allTrades = true; tradeTable(); } }, `show all ${n}`) : "");
+    U.cell.trades.innerHTML = n ? `<div class="scroll tall"><table><thead><tr>${head.map(h => `<th>${h}</th>`).join("")}</tr></thead><tbody>${rows.join("")}</tbody></table></div>`
+      : '<div class="muted">This cell never traded.</div>';
+    if (limit < n) U.cell.trades.append(node("button", { onclick: () => { S.allTrades = true; tradeTable(); } }, `show all ${n}`));
   }
 
   function showTrade(k) {
@@ -993,8 +1026,9 @@ function render({ model, el }) {
   }
 
   function drawCharts() {
-    const width = Math.max(300, U.chartBox.clientWidth);
-    const [equity, drawdown, price] = U.charts;
+    // To ask for the width lays the page out: once for each width of the whole.
+    if (S.chartFor !== S.width || !S.chartWidth) { S.chartFor = S.width; S.chartWidth = U.chartBox.clientWidth; }
+    const width = Math.max(300, S.chartWidth), [equity, drawdown, price] = U.cell.charts;
     drawEquity(sized(equity, width, 190), width, 190);
     drawDrawdown(sized(drawdown, width, 90), width, 90);
     drawPrice(sized(price, width, 250), width, 250);
@@ -1018,16 +1052,33 @@ function render({ model, el }) {
     }
   }
 
+  // Of the points that share a column of pixels the first, lowest, highest and last: the same picture, and far less
+  // of it to draw. Calls back with the place of each point that is left, NaN where the line is broken.
+  function columns(bars, values, x, y, a, b, call) {
+    let column = NaN, first = 0, low = 0, high = 0, last = 0;
+    const flush = () => {
+      if (column !== column) return;
+      for (const v of [first, ...(low < high ? (first <= last ? [low, high] : [high, low]) : []), last]) call(column, y(v));
+    };
+    for (let i = 0; i < bars.length; i++) {
+      if (bars[i + 1] < a || bars[i - 1] > b) continue;
+      const v = values[i], at = Math.round(x(bars[i]) * 2) / 2;
+      if (!(v > -Infinity)) { flush(); column = NaN; call(NaN, NaN); continue; }
+      if (at !== column) { flush(); column = at; first = low = high = v; }
+      else { if (v < low) low = v; if (v > high) high = v; }
+      last = v;
+    }
+    flush();
+  }
+
   function line(c, bars, values, x, y, a, b) {
     c.beginPath();
     let pen = false;
-    for (let i = 0; i < bars.length; i++) {
-      if (bars[i + 1] < a || bars[i - 1] > b) continue;
-      const v = values[i];
-      if (!(v > -Infinity)) { pen = false; continue; }
-      c[pen ? "lineTo" : "moveTo"](x(bars[i]), y(v));
+    columns(bars, values, x, y, a, b, (px, py) => {
+      if (px !== px) { pen = false; return; }
+      c[pen ? "lineTo" : "moveTo"](px, py);
       pen = true;
-    }
+    });
     c.stroke();
   }
 
@@ -1056,9 +1107,8 @@ function render({ model, el }) {
     for (const name of [...names].reverse()) {
       const own = name === d.own;
       c.strokeStyle = own ? P.gain : name === "optimistic" ? P.muted : P.loss;
-      c.lineWidth = own ? 1.8 : 1; c.setLineDash(own ? [] : [4, 3]);
+      c.lineWidth = own ? 1.8 : 1;
       line(c, d[`bars:${name}`], d[`equity:${name}`].map(v => (v > 0 ? v : NaN)), x, y, a, b);
-      c.setLineDash([]);
     }
     c.restore();
     c.font = P.font; c.textAlign = "right"; c.textBaseline = "top";
@@ -1076,7 +1126,7 @@ function render({ model, el }) {
     chartFrame(c, width, height, niceTicks(low, 0, 3), y, v => written(v, "percent"), "Drawdown", false);
     c.save(); c.beginPath(); c.rect(CHART.left, 14, w, height - 14); c.clip();
     c.fillStyle = P.loss; c.globalAlpha = 0.35; c.beginPath(); c.moveTo(x(bars[0]), y(0));
-    for (let i = 0; i < bars.length; i++) c.lineTo(x(bars[i]), y(below[i]));
+    columns(bars, below, x, y, a, b, (px, py) => c.lineTo(px, py));
     c.lineTo(x(bars.at(-1)), y(0)); c.closePath(); c.fill(); c.globalAlpha = 1;
     c.strokeStyle = P.loss; c.lineWidth = 1; line(c, bars, below, x, y, a, b);
     c.restore();
@@ -1147,6 +1197,7 @@ function render({ model, el }) {
     const change = (name, value, fixed) => {
       settle();
       S.clock.rules = performance.now();
+      S.clock.swept = false;
       status("sweeping …");
       const now = model.get("rules"), given = fixed ? { ...now, fixed: { ...now.fixed, [name]: value } } : { ...now, [name]: value };
       ask({ type: "rules", rules: given });

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from quantlab.store.store import Store
 from quantlab.validation.rerun import Rerun
@@ -35,3 +37,18 @@ class StoredNulls:
     def drop(self) -> None:
         """Forget it: the verdict is stored."""
         self._store.drop_chunks(self._key)
+
+
+@contextmanager
+def told_by(store: Store, job: str, key: str) -> Iterator[None]:
+    """While this lasts, whoever watches a job is told which verdict it works on; also if it is stopped."""
+    name = f"verdict of job {job}"
+    store.save_chunk(name, 0, key.encode())
+    yield
+    store.drop_chunks(name)
+
+
+def drawn_by(store: Store, job: str) -> Rerun | None:
+    """The nulls that a job has drawn so far, of a verdict that is not finished; None where there is none."""
+    told = store.load_chunks(f"verdict of job {job}")
+    return StoredNulls(store, told[0].decode()).earlier() if told else None

@@ -12,6 +12,7 @@ import numpy as np
 from quantlab.backtest.metrics import METRICS
 from quantlab.errors import NotStoredError, QuantlabError
 from quantlab.lab.jobs import ENDED, Job, told
+from quantlab.lab.nulls import drawn_by
 from quantlab.lab.searches import read_batch
 from quantlab.lab.spec import Spec, read_spec
 from quantlab.search.journal import Batch
@@ -107,9 +108,9 @@ class JobWatch:
         return self._job.surface().eligible(self._aim.metrics[0], self._aim.min_trades)
 
     def _nulls(self, row: JobRow) -> Rerun | None:
-        """What was drawn on markets without an edge: of the verdict, once there is one."""
+        """What was drawn on markets without an edge, by now or for the verdict."""
         if (row.result or {}).get("verdict") is None:
-            return None
+            return None if row.status in ENDED else drawn_by(self._store, row.id)
         return self._job.verdict().evidence.nulls
 
 

@@ -22,6 +22,7 @@ import numpy as np
 from quantlab.backtest.surface import Surface
 from quantlab.backtest.task import Task
 from quantlab.errors import JobError, LeaseLostError, StoreUnavailableError, interrupted
+from quantlab.lab.nulls import told_by
 from quantlab.lab.searches import choosing, figures, result_row
 from quantlab.lab.spec import Spec, read_spec
 from quantlab.lab.sweeps import stored_sweep
@@ -292,10 +293,11 @@ def perform(lab: Lab, job: JobRow, tell: Tell) -> dict[str, Any]:
     tell(share, "judging" if spec.gate else "storing")
     verdict, config = None, None
     if spec.gate:
-        with heard(lambda part, step: tell(share + (0.99 - share) * part, step)):
+        key = verdict_key(surface, spec.gate)
+        heard_by_all = heard(lambda part, step: tell(share + (0.99 - share) * part, step))
+        with heard_by_all, told_by(lab.store, job.id, key):
             judged = lab.validate(searched, spec.candles, gate=spec.gate, progress=False)
-        verdict = {"approved": judged.approved, "reasons": list(judged.reasons)}
-        verdict["key"] = verdict_key(surface, spec.gate)
+        verdict = {"approved": judged.approved, "reasons": list(judged.reasons), "key": key}
         config = lab.configuration_id(judged)
     tell(1.0, "storing")
     gate = spec.gate or choosing(spec.options.get("objective"), spec.options.get("min_trades", 30))

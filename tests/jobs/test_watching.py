@@ -13,10 +13,13 @@ import quantlab as ql
 from quantlab.errors import NotStoredError, StoreUnavailableError
 from quantlab.explore.live import LiveView, Look, traits
 from quantlab.lab import Lab
+from quantlab.lab.nulls import drawn_by
 from quantlab.lab.watching import JobWatch
+from quantlab.lab.work import perform
 from quantlab.market.candles import Candles
 from quantlab.search.run import search
 from quantlab.settings import Settings
+from quantlab.validation import rerun
 from quantlab.validation.rerun import Rerun
 
 SEARCH = {"sampler": "random", "trials": 120, "batch": 20, "seed": 4, "min_trades": 5}
@@ -54,8 +57,6 @@ def test_the_best_so_far_is_that_of_the_search_at_every_look(lab: Lab, candles: 
 
     lab.store.save_chunk = look_after  # type: ignore[method-assign]
     try:
-        from quantlab.lab.work import perform
-
         perform(lab, job.row, lambda share, stage: None)
     finally:
         lab.store.save_chunk = save  # type: ignore[method-assign]
@@ -87,6 +88,45 @@ def test_the_nulls_of_the_verdict_are_shown(lab: Lab, candles: Candles) -> None:
         n.null: len(n.scores) for n in nulls.nulls
     }
     assert look.real == nulls.real
+
+
+@pytest.mark.slow
+def test_the_nulls_fill_up_while_the_gate_is_at_work_and_a_new_page_shows_the_same(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rerun, "_TOLD_SECONDS", 0.0)
+    lab.put_candles(ql.resample(ql.sample_candles(), "4h"))
+    longer = lab.candles("coinbase", "BTC/USD", "4h")
+    grid = {"fast": [6, 12], "slow": [60, 90]}
+    job = lab.submit("sma_cross", longer, grid, validate=True)
+    watched, save, looks = JobWatch(lab.store, job), lab.store.save_chunk, []
+    others: list[Look] = []
+
+    def look_after(key: str, index: int, data: bytes) -> None:
+        save(key, index, data)
+        if key.startswith("nulls of "):
+            looks.append(watched())
+            others.append(JobWatch(lab.store, job)())  # a page that was opened just now
+
+    monkeypatch.setattr(lab.store, "save_chunk", look_after)
+    perform(lab, job.row, lambda share, stage: None)
+    drawn = [sum(map(len, look.nulls.values())) for look in looks]
+    assert drawn == sorted(drawn)
+    assert 0 < drawn[0] < drawn[-1]
+    assert len(set(drawn)) > 3
+    verdict = lab.validate(
+        lab.sweep("sma_cross", longer, {"fast": [6, 12], "slow": [60, 90]}, progress=False)
+    )
+    nulls = verdict.evidence.nulls
+    assert nulls is not None
+    assert {look.real for look in looks} == {nulls.real}
+    assert drawn[-1] == sum(len(n.scores) for n in nulls.nulls)
+    for look, other in zip(looks, others, strict=True):
+        for null in nulls.nulls:
+            scores = look.nulls.get(null.null, np.zeros(0))
+            np.testing.assert_array_equal(scores, null.scores[: len(scores)])
+            np.testing.assert_array_equal(other.nulls.get(null.null, np.zeros(0)), scores)
+    assert drawn_by(lab.store, job.id) is None
 
 
 def test_a_view_looks_until_the_end_and_says_what_went_wrong() -> None:

@@ -81,16 +81,27 @@ def _origin(surface: Surface) -> dict[str, Any]:
 
 
 @verb(app)
-def research(as_json: AsJson = False) -> None:
-    """Run the main job: sample candles, sweeps, evidence, verdicts, report.
+def research(
+    notebook: Annotated[
+        bool, typer.Option("--notebook", help="Make an executed notebook of each approved run.")
+    ] = False,
+    folder: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="Where they go; by default notebooks/ of the lab."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Run the main job: sample candles, sweeps, evidence, verdicts, report; a notebook of each approved run.
 
-    JSON: report, findings [strategy, market, execution, key, plateau {params, metrics}, approved, reasons,
-    configuration].
+    JSON: report, notebooks, findings [strategy, market, execution, key, plateau {params, metrics}, approved,
+    reasons, configuration].
     """
     from quantlab.research import run
 
     with open_lab() as lab:
-        found = run(lab, progress=progress(), say=lambda line: typer.echo(line, err=as_json))
+        where = (folder or lab.settings.home / "notebooks") if notebook or folder else None
+        told: dict[str, Any] = {"progress": progress(), "say": lambda line: typer.echo(line, err=as_json)}
+        found = run(lab, notebooks=where, **told)
     findings = [
         _origin(one.surface)
         | {"key": one.surface.key, "plateau": _cell(one.plateau.cell)}
@@ -99,7 +110,7 @@ def research(as_json: AsJson = False) -> None:
         for one in found.findings
     ]
     if as_json:
-        answer({"report": found.report, "findings": findings}, "", as_json)
+        answer({"report": found.report, "notebooks": found.notebooks, "findings": findings}, "", as_json)
 
 
 @verb(app, "strategies")
@@ -211,19 +222,20 @@ def approve(
 def report(
     question: AnyQuestion,
     output: Annotated[Path | None, typer.Option(dir_okay=False, help="By default in reports/.")] = None,
+    small: Annotated[bool, typer.Option("--small", help="Static pictures, no script: for a mail.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write one self-contained HTML file about a verdict.
 
-    JSON: path, approved.
+    JSON: path, approved, bytes.
     """
     again = shlex.join(["quantlab", *sys.argv[1:]])
     with judged(question) as (lab, verdict):
         try:
-            path = lab.report(verdict, path=output, commands=(again,))
+            path = lab.report(verdict, path=output, commands=(again,), small=small)
         except OSError as error:
             raise InputError(f"the report cannot be written: {error}. Try another --output.") from error
-    answer({"path": path, "approved": verdict.approved}, path, as_json)
+    answer({"path": path, "approved": verdict.approved, "bytes": path.stat().st_size}, path, as_json)
 
 
 @verb(configuration, "read")

@@ -44,9 +44,12 @@ class Findings:
 
     findings: tuple[Finding, ...]
     report: Path
+    notebooks: tuple[Path, ...] = ()
 
 
-def run(lab: Lab, *, progress: bool = True, say: Callable[[str], None] = print) -> Findings:
+def run(
+    lab: Lab, *, progress: bool = True, say: Callable[[str], None] = print, notebooks: Path | None = None
+) -> Findings:
     """Run the main job on a lab. A second run finds everything stored and changes nothing.
 
     Parameters
@@ -56,6 +59,8 @@ def run(lab: Lab, *, progress: bool = True, say: Callable[[str], None] = print) 
         Show progress bars.
     say : callable
         Receives the lines for the reader.
+    notebooks : Path, optional
+        Folder for an executed notebook of each approved run; by default none is made.
     """
     say(f"{lab!r}")
     sample = _stored(lab, sample_candles(), say)
@@ -68,8 +73,19 @@ def run(lab: Lab, *, progress: bool = True, say: Callable[[str], None] = print) 
     )
     findings.append(_judge(lab, "sma_cross", planted, progress, say))
     report = lab.report(*(f.verdict for f in findings), commands=("make research",))
-    _closing(lab, findings, report, say)
-    return Findings(tuple(findings), report)
+    made = () if notebooks is None else tuple(_notebook(lab, f, notebooks) for f in findings if f.approval)
+    _closing(lab, findings, report, made, say)
+    return Findings(tuple(findings), report, made)
+
+
+def _notebook(lab: Lab, finding: Finding, folder: Path) -> Path:
+    """The executed notebook of an approved run."""
+    from quantlab.booklets.make import APPROVED, execute
+
+    where = finding.surface.identity
+    names = {name: getattr(where, name) for name in ("exchange", "symbol", "timeframe")}
+    path = folder / f"{finding.surface.strategy.name}-{finding.surface.key[:12]}.ipynb"
+    return execute(APPROVED, path, {"strategy": finding.surface.strategy.name, **names}, lab.settings.home)
 
 
 def _stored(lab: Lab, candles: Candles, say: Callable[[str], None]) -> Candles:
@@ -117,11 +133,19 @@ def _text(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
 
 
-def _closing(lab: Lab, findings: list[Finding], report: Path, say: Callable[[str], None]) -> None:
+def _closing(
+    lab: Lab,
+    findings: list[Finding],
+    report: Path,
+    notebooks: tuple[Path, ...],
+    say: Callable[[str], None],
+) -> None:
     say("\nWhere everything lies")
     say(f"  report          {report}")
     for finding in findings:
         if finding.approval:
             say(f"  configuration   {finding.approval.path}")
+    for notebook in notebooks:
+        say(f"  notebook        {notebook}")
     say(f"  database        {lab!r}")
     say("Next: `make lab` opens notebooks/01_first_sweep.ipynb; `quantlab --help` lists the same verbs.")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +17,23 @@ from quantlab.figures.labels import MISSING_TEXT, metric_style, metric_text, num
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+_SMALL: ContextVar[bool] = ContextVar("quantlab.report.small", default=False)
+
 _FILLS = {
     "pessimistic": "a gap beyond the target fills at the target; stop before target inside a bar",
     "neutral": "a gap beyond the target fills at the open; stop before target inside a bar",
     "optimistic": "as neutral, but target before stop inside a bar",
 }
+
+
+@contextmanager
+def small() -> Iterator[None]:
+    """While this lasts, pictures are static SVG: no script, a small file."""
+    token = _SMALL.set(True)
+    try:
+        yield
+    finally:
+        _SMALL.reset(token)
 
 
 def verdict(section: Section) -> str:
@@ -46,7 +60,7 @@ def luck(section: Section, key: str) -> str:
     from quantlab.figures.nulls import nulls, nulls_svg
 
     static = nulls_svg(found.scores, found.real)
-    chart = f"{_chart(nulls(found.scores, found.real), f'{key}-luck')}<noscript>{static}</noscript>"
+    chart = _picture(lambda: nulls(found.scores, found.real), lambda: static, f"{key}-luck")
     return _block("Luck, and what was found", chart, found.words)
 
 
@@ -108,9 +122,10 @@ def walk_forward(section: Section, key: str) -> str:
         left=("trained on", "traded on", "what was chosen"),
     )
     labels = [date(fold["test_first_ms"]) for fold in folds]
-    chart = _chart(
-        figure(labels, np.array(train), np.array(test), metric="sharpe"), f"{key}-walk-forward-chart"
-    )
+    chart = ""  # the table beside it says the same
+    if not _SMALL.get():
+        shown = figure(labels, np.array(train), np.array(test), metric="sharpe")
+        chart = _chart(shown, f"{key}-walk-forward-chart")
     held = _paragraph(f"In every window: {_params_text(same)}." if same else "", "note")
     return _block("Walk-forward with refit", chart + table + held, section.walk_forward_note)
 
@@ -131,9 +146,17 @@ def cell(section: Section, key: str) -> str:
     parts = [_parameters(chosen, key)]
     if chosen.profiles:
         from quantlab.figures.slices import slices
+        from quantlab.figures.slices_svg import slices_svg
 
         title = f"{metric_style(chosen.metric).label} along each parameter, the others held (shaded: plateau)"
-        parts.append(_chart(slices(chosen.profiles, metric=chosen.metric, title=title), f"{key}-slices"))
+        shown: dict[str, Any] = {"metric": chosen.metric, "title": title}
+        parts.append(
+            _picture(
+                lambda: slices(chosen.profiles, **shown),
+                lambda: slices_svg(chosen.profiles, **shown),
+                f"{key}-slices",
+            )
+        )
     if chosen.metrics:
         parts.append("<h4>All its figures</h4>" + _pairs(chosen.metrics))
     if chosen.neighbours is not None and len(chosen.neighbours):
@@ -148,9 +171,11 @@ def equity_curve(section: Section, key: str) -> str:
     if curve is None:
         return ""
     from quantlab.figures.equity import equity
+    from quantlab.figures.time_svg import equity_svg
 
-    figure = equity(curve.timestamps_ms, curve.equity, curve.market, spans=curve.spans)
-    return _block("Equity and drawdown", _chart(figure, f"{key}-equity"), curve.note)
+    shown = curve.timestamps_ms, curve.equity, curve.market
+    chart = _picture(lambda: equity(*shown, spans=curve.spans), lambda: equity_svg(*shown), f"{key}-equity")
+    return _block("Equity and drawdown", chart, curve.note)
 
 
 def fills_and_costs(section: Section, key: str) -> str:
@@ -223,18 +248,22 @@ def _plane(plane: Plane, key: str) -> str:
     title = f"{metric_style(plane.metric).label}, {plane.title}"
     shared: dict[str, Any] = {"x_label": plane.x_label, "y_label": plane.y_label, "metric": plane.metric}
     shared |= {"marks": plane.marks, "title": title}
-    figure = heatmap(plane.z, plane.x, plane.y, hover=plane.hover, **shared)
-    static = heatmap_svg(plane.z, plane.x, plane.y, **shared)
+    place = plane.z, plane.x, plane.y
+    chart = _picture(
+        lambda: heatmap(*place, hover=plane.hover, **shared), lambda: heatmap_svg(*place, **shared), key
+    )
     grey = (
         "" if np.isfinite(plane.z).all() else "Grey: undefined (too few trades, or a constraint forbids it). "
     )
     note = grey + plane.note
-    return f"{_chart(figure, key)}<noscript>{static}</noscript>{_paragraph(note.strip(), 'note')}"
+    return f"{chart}{_paragraph(note.strip(), 'note')}"
 
 
 def _close_up(close_up: CloseUp, key: str) -> str:
     from quantlab.figures.candles import candles
 
+    if _SMALL.get():
+        return f'<figure class="chart">{_close_up_svg(close_up)}</figure>'
     figure = candles(
         close_up.timestamps_ms,
         close_up.open,
@@ -249,6 +278,21 @@ def _close_up(close_up: CloseUp, key: str) -> str:
     return _chart(figure, key)
 
 
+def _close_up_svg(close_up: CloseUp) -> str:
+    from quantlab.figures.time_svg import candles_svg
+
+    times = np.asarray(close_up.timestamps_ms)
+
+    def bar(moment: int) -> int:
+        return int(np.clip(np.searchsorted(times, moment), 0, len(times) - 1))
+
+    marks = [(bar(at), price, "short" if text == "short" else "long") for at, price, text in close_up.entries]
+    marks += [(bar(at), price, "exit") for at, price, _ in close_up.exits]
+    levels = [(bar(begin), bar(end), price, name) for begin, end, price, name in close_up.levels]
+    prices = close_up.open, close_up.high, close_up.low, close_up.close
+    return candles_svg(times, *prices, marks=marks, levels=levels, title=close_up.title, height=300)
+
+
 def _parameters(chosen: ChosenCell, key: str) -> str:
     columns = {
         "parameter": list(chosen.params),
@@ -260,6 +304,13 @@ def _parameters(chosen: ChosenCell, key: str) -> str:
     if chosen.meanings:
         columns["meaning"] = [chosen.meanings.get(name, "") for name in chosen.params]
     return great_table(columns, f"{key}-parameters", left=("parameter", "unit", "meaning"))
+
+
+def _picture(figure: Callable[[], go.Figure], static: Callable[[], str], key: str) -> str:
+    """A figure to point at, with a static one for readers without scripts; or that one alone."""
+    if _SMALL.get():
+        return f'<figure class="chart">{static()}</figure>'
+    return f"{_chart(figure(), key)}<noscript>{static()}</noscript>"
 
 
 def _chart(figure: go.Figure, key: str) -> str:

@@ -7,6 +7,7 @@ same bytes.
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from html import escape
 from pathlib import Path
 
@@ -37,27 +38,30 @@ __all__ = [
 ]
 
 
-def render(report: ReportData) -> str:
+def render(report: ReportData, small: bool = False) -> str:
     """The report as one self-contained HTML document.
 
     Parameters
     ----------
     report : ReportData
+    small : bool
+        With static pictures and without any script.
 
     Returns
     -------
     str
-        About 5 MB, nearly all of it plotly.js. Every text of the report is escaped.
+        About 5 MB, nearly all of it plotly.js; a small one some 100 kB. Every text of the report is escaped.
     """
-    parts = [_header(report)]
-    parts += [_section(section, f"s{k}") for k, section in enumerate(report.sections)]
+    with blocks.small() if small else nullcontext():
+        parts = [_section(section, f"s{k}") for k, section in enumerate(report.sections)]
+    parts.insert(0, _header(report))
     parts.append(
         "<footer>Made by quantlab. Past results say little about future ones; this is no advice.</footer>"
     )
-    return page(report.title, "\n".join(parts))
+    return page(report.title, "\n".join(parts), scripts=not small)
 
 
-def write(report: ReportData, path: str | os.PathLike[str]) -> Path:
+def write(report: ReportData, path: str | os.PathLike[str], small: bool = False) -> Path:
     """Render the report into a file, all of it or nothing.
 
     Parameters
@@ -66,6 +70,8 @@ def write(report: ReportData, path: str | os.PathLike[str]) -> Path:
     path : path-like
         Folders are made as needed. An older file of that name stays untouched until the new one is
         complete.
+    small : bool
+        As of `render`.
 
     Returns
     -------
@@ -78,7 +84,7 @@ def write(report: ReportData, path: str | os.PathLike[str]) -> Path:
         When the disk is full or the folder cannot be written; nothing is left behind.
     """
     target = Path(path).absolute()
-    content = render(report)
+    content = render(report, small)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:

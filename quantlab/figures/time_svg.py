@@ -12,7 +12,7 @@ import numpy as np
 
 from quantlab.errors import InputError
 from quantlab.figures.colours import GAIN, INK, LOSS, MUTED, PAPER, RULE
-from quantlab.figures.labels import number_text
+from quantlab.figures.labels import metric_text, number_text
 from quantlab.figures.svg import svg_text
 from quantlab.figures.template import FONT
 
@@ -112,6 +112,66 @@ def candles_svg(
         parts += _volumes(below, np.asarray(volume, float))
     parts += [part for level in levels for part in _level(panel, *level)]
     parts += [_mark(panel, *mark) for mark in marks]
+    return "\n".join([*parts, "</svg>\n"])
+
+
+def equity_svg(
+    timestamps_ms: np.ndarray,
+    equity: np.ndarray,
+    market: np.ndarray | None = None,
+    *,
+    title: str = "Equity and drawdown",
+    width: int = 860,
+    height: int = 360,
+) -> str:
+    """Draw equity over holding the market, in log scale, and the drawdown below, as an SVG document.
+
+    Parameters
+    ----------
+    timestamps_ms : int array (n,)
+    equity : float array (n,)
+        1 at the start. At and below 0 there is nothing to draw.
+    market : float array (n,), optional
+        Prices; drawn from 1 at the first that is known.
+    title : str
+    width, height : int
+        Pixels. Of more bars than the width, one a stretch is drawn: its last equity, its deepest drawdown.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element on its own light background; the same bytes for the same input.
+
+    Raises
+    ------
+    InputError
+        The columns differ in length, or there is no bar.
+    """
+    _check(timestamps_ms, [equity, *([] if market is None else [market])])
+    own = np.asarray(equity, float)
+    below = own / np.maximum.accumulate(np.maximum(own, 1.0)) - 1.0
+    first = np.arange(0, len(own), max(1, math.ceil(len(own) / width)))
+    last = np.append(first[1:], len(own)) - 1
+    deepest = np.minimum.reduceat(below, first)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lines = [np.log(own[last])]
+        if market is not None:
+            price = np.asarray(market, float)
+            known = price[np.isfinite(price)]
+            lines.append(np.log(price[last] / known[0]) if known.size else np.full(len(last), np.nan))
+    lines = [np.where(np.isfinite(line), line, np.nan) for line in lines]
+    times = np.asarray(timestamps_ms)[last]
+    upper = _panel([*lines, np.zeros(1)], len(times), _TOP, height - _TOP - _BOTTOM - 90.0, width)
+    lower = _Panel(height - 112.0, 82.0, min(float(deepest.min()), -0.01), 0.0, len(times), width)
+    parts = [*_head(title, width, height), *_grid(upper, exponential=True), *_days(lower, times, height)]
+    shown = zip(("equity", "market held"), (GAIN, MUTED), lines, strict=False)
+    for k, (name, colour, line) in enumerate(shown):
+        parts.append(_line(upper, line, colour, 1.6 - 0.6 * k))
+        parts.append(svg_text(_LEFT + 90 * k, 44, name, size=11, weight=600, fill=colour))
+    parts.append(_area(lower, deepest, np.zeros(len(times)), LOSS))
+    for value in (0.0, lower.low):
+        text = metric_text("max_drawdown", value)
+        parts.append(svg_text(_LEFT - 8, lower.y(value) + 4, text, anchor="end", fill=MUTED, size=11))
     return "\n".join([*parts, "</svg>\n"])
 
 

@@ -241,9 +241,16 @@ class Lab(Judging, Training, Planning, Exploring, Views):
         return portfolio(self.run(surface, cell), self._known(surface.identity), surface.execution)
 
     def report(
-        self, *verdicts: Verdict, path: Path | str | None = None, commands: Sequence[str] = ()
+        self,
+        *verdicts: Verdict,
+        path: Path | str | None = None,
+        commands: Sequence[str] = (),
+        small: bool = False,
     ) -> Path:
-        """Write one self-contained HTML file about one or more verdicts of this lab; returns its path."""
+        """Write one self-contained HTML file about one or more verdicts of this lab; returns its path.
+
+        A small one, for a mail, has static pictures and runs no script.
+        """
         from quantlab.explore.report import ReportData, write
         from quantlab.explore.section import section
 
@@ -263,8 +270,8 @@ class Lab(Judging, Training, Planning, Exploring, Views):
                     provenance=self._held_out(verdict),
                 )
             )
-        name = f"{verdicts[0].strategy}-{verdicts[0].surface_key[:12]}.html"
-        return write(ReportData(tuple(sections)), Path(path or self.settings.home / "reports" / name))
+        name = f"{verdicts[0].strategy}-{verdicts[0].surface_key[:12]}{'-small' if small else ''}.html"
+        return write(ReportData(tuple(sections)), Path(path or self.settings.home / "reports" / name), small)
 
     def fingerprint(self, searched: Surface | Study) -> None:
         """Print what identifies a result to six digits: the last cell of a checked notebook."""

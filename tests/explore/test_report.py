@@ -304,3 +304,30 @@ def test_draws_every_chart_in_a_browser(tmp_path):
     assert charts == [f"s0-{name}" for name in expected]
     assert sum("main-svg" in (a.get("class") or "") for _, a in drawn.elements) >= len(charts)
     assert "CONSOLE" not in done.stderr
+
+
+def test_the_small_one_has_static_pictures_no_script_and_says_the_same(text):
+    report = sample_report(bars=1_500, trades=100)
+    small = render(report, small=True)
+    page, large = Page(small), Page(text)
+    assert page.count("script") == page.count("noscript") == 0
+    each = [1 + 1 + 1 + len(s.planes) + len(s.close_ups) for s in report.sections]  # luck, slices, equity
+    assert page.count("svg") == sum(each)
+    headings = [tag for tag, _ in page.elements].count("h3")
+    assert headings == [tag for tag, _ in large.elements].count("h3")
+    assert "1 of 3 deciding tests passed" in page.text
+    for tag, attrs in page.elements:
+        assert tag not in {"link", "iframe", "object", "embed", "form", "img"}
+        assert not (attrs.get("href") or "#").strip("#").startswith("http"), attrs
+    policy = next(attrs["content"] for _, attrs in page.elements if attrs.get("http-equiv"))
+    assert "script" not in policy
+    assert len(small.encode()) < 400_000 < len(text.encode())
+    assert render(report, small=True) == small
+    assert "Plotly.newPlot" in render(report)  # only while it was asked for
+
+
+def test_a_small_one_takes_no_hostile_text_at_its_word():
+    section = replace(sample_section(500, 20, approved=False), strategy=HOSTILE, reasons=(HOSTILE,))
+    page = Page(render(ReportData((section,)), small=True))
+    assert page.count("script") == page.count("img") == 0
+    assert "alert(1)" in page.text

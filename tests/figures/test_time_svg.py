@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from quantlab.errors import InputError
-from quantlab.figures.time_svg import candles_svg, regimes_svg
+from quantlab.figures.colours import GAIN, MUTED
+from quantlab.figures.slices_svg import slices_svg
+from quantlab.figures.time_svg import candles_svg, equity_svg, regimes_svg
 from quantlab.market.sample import sample_candles
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -124,3 +126,52 @@ def test_what_does_not_fit_is_refused(act, words):
 def test_a_standstill_is_drawn():
     flat = np.full(30, 7.0)
     assert "svg" in candles_svg(BTC.timestamps[:30], flat, flat, flat, flat, flat * 0)
+
+
+def _points(svg: str, colour: str) -> np.ndarray:
+    path = re.search(rf'<path d="([^"]*)" fill="none" stroke="{colour}"', svg)
+    assert path is not None
+    return np.array([[float(v) for v in pair.split(",")] for pair in re.split("[ML]", path.group(1))[1:]])
+
+
+def test_equity_is_drawn_in_log_scale_with_its_deepest_drawdown() -> None:
+    times = np.arange(4_000, dtype=np.int64) * 3_600_000
+    own = np.exp(np.linspace(0.0, 1.0, 4_000))
+    own[2_001] *= 0.6  # one bar alone, between two that are drawn
+    drawn = equity_svg(times, own, market=100 * np.exp(np.linspace(0.0, 0.5, 4_000)), title="A <run>")
+    assert drawn == equity_svg(times, own, market=100 * np.exp(np.linspace(0.0, 0.5, 4_000)), title="A <run>")
+    assert "A &lt;run&gt;" in drawn
+    ET.fromstring(drawn)
+    line, held = _points(drawn, GAIN), _points(drawn, MUTED)
+    assert 700 < len(line) == len(held) <= 860
+    slope = np.diff(line[:, 1]) / np.diff(line[:, 0])
+    assert np.abs(slope - np.median(slope)).max() < 0.25 * abs(np.median(slope)) + 0.15  # a straight line
+    assert line[-1, 1] < held[-1, 1] < line[0, 1]
+    assert "−40.0%" in drawn
+    with pytest.raises(InputError, match="one length"):
+        equity_svg(times, own[1:])
+
+
+def test_slices_share_an_axis_and_mark_what_was_chosen() -> None:
+    profiles = [
+        ("fast", [5, 10, 20], np.array([0.5, 1.5, 1.0]), 10, 10),
+        ("side", ["with", "against"], np.array([1.5, np.nan]), "with", None),
+    ]
+    drawn = slices_svg(profiles, metric="sharpe", title="Sharpe")
+    ET.fromstring(drawn)
+    circles = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="(\d\.?\d*)"', drawn)
+    assert len(circles) == 4
+    chosen = [(x, y) for x, y, r in circles if r == "4"]
+    assert len(chosen) == 2
+    assert chosen[0][1] == chosen[1][1]  # the same cell at the same height
+    heights = [float(y) for _, y, _ in circles[:3]]
+    assert heights[1] < heights[2] < heights[0]
+    shaded = re.search(r'<rect x="([\d.]+)" y="[\d.]+" width="([\d.]+)"[^>]*opacity', drawn)
+    assert shaded is not None
+    left, right = float(shaded[1]), float(shaded[1]) + float(shaded[2])
+    assert left < float(circles[0][0])
+    assert float(circles[2][0]) < right
+    with pytest.raises(InputError, match="one score a value"):
+        slices_svg([("fast", [5, 10], np.array([1.0]), 5, None)], metric="sharpe")
+    with pytest.raises(InputError, match="at least one parameter"):
+        slices_svg([], metric="sharpe")

@@ -1,0 +1,1 @@
+"""Notebooks that are made: one for each approved run, executed, with outputs."""

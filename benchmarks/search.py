@@ -3,10 +3,11 @@
     python benchmarks/search.py --json
 
 `overhead` is the CPU time of a search outside its sweep calls over that inside them, in the same run: what
-sampler, checks and scores add, a fraction. `grid_overhead` compares a grid of `--cells` cells, searched, with
-one sweep of that grid. Figures are of CPU seconds, all threads; wall seconds stand beside them. `--learners`
-is the number of cells for samplers that fit a model. `evolution_cpu_seconds` is 100 generations of 1,000
-cells without any evaluation.
+sampler, checks and scores add, a fraction; `overhead_us_per_cell` is what they add. `grid_overhead` compares
+a grid of `--cells` cells, searched, with one sweep of that grid. Figures are of CPU seconds, all threads;
+wall seconds stand beside them. Samplers that fit a model are asked for as many cells as they are meant for
+(`--learners`: another number). `evolution_cpu_seconds` is 100 generations of 1,000 cells without any
+evaluation.
 
     python benchmarks/search.py --interrupts 20     # Ctrl-C at random moments: seconds until the search ends
     python benchmarks/search.py --markets 36        # a campaign: jobs, workers, its estimate, its wall time
@@ -42,7 +43,8 @@ from quantlab.search.run import search
 from quantlab.settings import Settings
 from quantlab.space import Choice, Float, Int, Space
 
-LEARNERS = ("tpe", "gp", "rf", "et", "cmaes", "nsga2")
+LEARNERS = {"tpe": 300, "gp": 60, "rf": 60, "et": 60, "cmaes": 1_000, "nsga2": 1_000}
+"""Cells of the samplers that fit a model: as many as each is meant for."""
 
 
 def sampler_cost(name: str, market: Candles, cells: int, repeats: int) -> dict[str, float]:
@@ -72,6 +74,7 @@ def sampler_cost(name: str, market: Candles, cells: int, repeats: int) -> dict[s
         "cpu_seconds": whole,
         "sweep_cpu_seconds": bare,
         "overhead": whole / bare - 1,
+        "overhead_us_per_cell": 1e6 * (whole - bare) / study.n_trials,
     }
 
 
@@ -79,7 +82,7 @@ def grid_cost(market: Candles, cells: int, repeats: int) -> dict[str, float]:
     """A grid searched beside the same grid swept, one after the other so that both meet the same machine."""
     grid = sub_grid("liquidity_sweep", cells)
     took: list[list[float]] = []
-    for _ in range(3 * repeats + 1):
+    for _ in range(20 * repeats + 1):  # a pair takes some 30 ms
         pair = []
         for call in (
             lambda: sweep("liquidity_sweep", market, grid, progress=False),
@@ -177,7 +180,9 @@ def many_markets(count: int, bars: int, workers: int, cells: int | None) -> dict
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--cells", type=int, default=10_000)
-    parser.add_argument("--learners", type=int, default=200, help="cells of samplers that fit a model")
+    parser.add_argument(
+        "--learners", type=int, help="cells of samplers that fit a model; by default 60 to 1,000"
+    )
     parser.add_argument("--bars", type=int, default=5_000)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--samplers", nargs="*", default=list(SAMPLERS), choices=list(SAMPLERS))
@@ -198,7 +203,7 @@ def main() -> None:
         grid = grid_cost(market, options.cells, options.repeats)
         found |= {"grid": grid, "grid_overhead": grid["overhead"], "samplers": {}}
         for name in options.samplers:
-            cells = options.learners if name in LEARNERS else options.cells
+            cells = (options.learners or LEARNERS[name]) if name in LEARNERS else options.cells
             found["samplers"][name] = sampler_cost(name, market, cells, options.repeats)
             found[f"{name}_overhead"] = found["samplers"][name]["overhead"]
         found["evolution_cpu_seconds"] = evolution_cost()

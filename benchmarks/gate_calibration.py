@@ -96,7 +96,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Judge the markets that are not kept yet, and count."""
     seeds = list(range(options.first_seed, options.first_seed + options.markets))
     found = {seed: row for seed, row in kept(options.out, options.family).items() if seed in seeds}
-    began, load = time.perf_counter(), os.getloadavg()[0]
     todo = [seed for seed in seeds if seed not in found]
     for row in judged(options.family, todo, options.processes) if todo else ():
         found[row["seed"]] = row
@@ -104,7 +103,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             with options.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"code": code(), **row}) + "\n")
     rows = [found[seed] for seed in seeds]
-    return {**counted(rows), **about(options, time.perf_counter() - began, load)}
+    return {**counted(rows), **about(options)}
 
 
 def counted(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -125,7 +124,7 @@ def counted(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def about(options: argparse.Namespace, seconds: float, load: float) -> dict[str, Any]:
+def about(options: argparse.Namespace) -> dict[str, Any]:
     """How it was measured."""
     family = FAMILIES[options.family]
     last = ["git", "-C", str(ROOT), "log", "-1", "--format=%h", "--", "quantlab"]
@@ -137,11 +136,10 @@ def about(options: argparse.Namespace, seconds: float, load: float) -> dict[str,
         "strategy": family.strategy,
         "cells": int(family.grid.allowed.sum()),
         "first_seed": options.first_seed,
-        "command": f"gate_calibration.py --family {options.family} --markets {options.markets}",
+        "command": f"gate_calibration.py --family {options.family} --markets {options.markets} "
+        f"--first-seed {options.first_seed}",
         "commit": commit,
         "code": code(),
-        "seconds": seconds,
-        "load_average": round(load, 2),
     }
     if family.long_run is not None:
         found["true"] = true_sharpe(family)

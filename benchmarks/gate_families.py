@@ -152,7 +152,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "reversion": Family(daily(synthetic.garch, 70_000), "GARCH, mean reversion", 50, **REVERTING),
     "adaptive": Family(
-        daily(synthetic.garch, 80_000), "GARCH, searched by evolution, 96 cells", 60, sampler="evolution"
+        daily(synthetic.garch, 80_000), "GARCH, searched by evolution, 96 cells", 200, sampler="evolution"
     ),
     "plateau_1.0": planted(MOMENTUM, 100_000, "momentum", 60, true_sharpe=1.1),
     "plateau_1.5": planted(MOMENTUM, 110_000, "momentum", 60, true_sharpe=1.6),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -20,11 +18,12 @@ from quantlab.backtest.surface import Surface
 from quantlab.backtest.sweep import surfaces
 from quantlab.backtest.task import Task, make_tasks, surface_key
 from quantlab.backtest.trades import Run
-from quantlab.errors import InputError, StoreError
+from quantlab.errors import InputError
 from quantlab.explore.planes import Searched, Stage
 from quantlab.explore.stops import stop_levels
+from quantlab.lab.keeping import Keeper
 from quantlab.lab.ledger import count_tasks
-from quantlab.lab.sweeps import read, write
+from quantlab.lab.sweeps import read
 from quantlab.market.candles import Candles, iso, parse_ms
 from quantlab.progress import heard
 from quantlab.search.study import Study
@@ -104,6 +103,7 @@ class LabActions:
         self._base = lab._known(surface.identity)
         self._labels = _labels(surface, len(self._base))
         self._counted: set[str] = set()
+        self._keeper = lab._keeper
 
     def candles(self, surface: Surface) -> Candles:
         """The candles of a surface."""
@@ -118,7 +118,8 @@ class LabActions:
         signals = surface.strategy.signals(candles, surface.strategy.space.points([params]).params())
         names = [own, *(name for name in ASSUMPTIONS if name != own)]
         how: dict[str, Any] = {"intrabar": detail, "signals": signals}
-        runs = run_under(surface.strategy, candles, params, surface.execution, names, **how)
+        with self._keeper.busy():
+            runs = run_under(surface.strategy, candles, params, surface.execution, names, **how)
         return runs, stop_levels(runs[own], candles, surface.strategy, signals)
 
     def sweep(
@@ -134,6 +135,12 @@ class LabActions:
         in_view : mapping of axis to values, optional
             Cells to begin with; only where they are few.
         """
+        with self._keeper.busy():
+            yield from self._swept(searched, rules, in_view)
+
+    def _swept(
+        self, searched: Searched, rules: Mapping[str, Any], in_view: Mapping[str, Any] | None
+    ) -> Iterator[Stage]:
         cells, before = searched.whole.cells, searched.whole
         if isinstance(cells, Grid):
             cells = cells.space.grid(**cells.axes, **rules["fixed"])
@@ -141,7 +148,7 @@ class LabActions:
         cut, split_ms = self._cut(candles, rules["split"])
         markets = [candles, *(() if cut is None else (candles[:cut], candles[cut:]))]
         tasks = [self._task(before, market, cells, rules) for market in markets]
-        whole, *parts = wanted = [_Later(self._lab.store, task) for task in tasks]
+        whole, *parts = wanted = [_Later(self._lab.store, self._keeper, task) for task in tasks]
         left = [one for one in wanted if one.missing]
         count_tasks(self._lab.store, [one.task for one in left])
         shown = parts or wanted
@@ -152,7 +159,7 @@ class LabActions:
         if parts:
             yield Stage(_searched([one() for one in parts], split_ms), "whole")
         yield Stage(_searched([whole(), *(one() for one in parts)], split_ms), "")
-        _store_beside(self._lab, [one() for one in left])
+        self._keeper.keep([one() for one in left])
 
     def split(self, surface: Surface, split_ms: int | None) -> Searched:
         """The surface, and the same cells before a moment and from it on."""
@@ -161,11 +168,11 @@ class LabActions:
         if cut is None:
             return Searched(surface)
         tasks = [self._task(surface, part, surface.cells) for part in (candles[:cut], candles[cut:])]
-        parts = [_Later(self._lab.store, task) for task in tasks]
+        parts = [_Later(self._lab.store, self._keeper, task) for task in tasks]
         left = [one for one in parts if one.missing]
         count_tasks(self._lab.store, [one.task for one in left])
         found = _searched([surface, *(one() for one in parts)], split_ms)
-        _store_beside(self._lab, [one() for one in left])
+        self._keeper.keep([one() for one in left])
         return found
 
     def validate(self, surface: Surface, tell: Callable[[float, str], None]) -> Verdict:
@@ -285,8 +292,9 @@ class LabActions:
 class _Later:
     """A surface that was stored, or is computed when it is asked for, once."""
 
-    def __init__(self, store: Store, task: Task) -> None:
-        kept = read(store, task)
+    def __init__(self, store: Store, keeper: Keeper, task: Task) -> None:
+        waits = keeper.find(task.key)
+        kept = read(store, task) if waits is None else waits
         self.task, self._found = task, None if kept is None else replace(kept, counted=True)
 
     @property
@@ -311,18 +319,6 @@ def _searched(found: Sequence[Surface], split_ms: int | None) -> Searched:
         return Searched(found[0])
     *_, first, second = found
     return Searched(found[0], (first, second), split_ms)
-
-
-def _store_beside(lab: Lab, found: Sequence[Surface]) -> None:
-    """Store surfaces that were counted already, on a thread of its own: who looks does not wait for it."""
-
-    def keep() -> None:
-        with contextlib.suppress(StoreError):  # the lab was closed meanwhile: it is computed again when asked
-            for surface in found:
-                write(lab.store, surface)
-
-    if found:
-        threading.Thread(target=keep, name="quantlab-store", daemon=True).start()
 
 
 def _labels(surface: Surface, bars: int) -> tuple[np.ndarray, tuple[str, ...]] | None:

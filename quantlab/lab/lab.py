@@ -21,6 +21,7 @@ from quantlab.errors import InputError
 from quantlab.lab.documents import Judged
 from quantlab.lab.exploring import Exploring
 from quantlab.lab.judging import Judging
+from quantlab.lab.keeping import Keeper
 from quantlab.lab.ledger import count_others, family_key
 from quantlab.lab.planning import Planning
 from quantlab.lab.searches import stored_search
@@ -55,6 +56,7 @@ class Lab(Judging, Training, Planning, Exploring, Views):
         self.settings = settings or Settings.from_environment()
         self.store = store or Store(self.settings)
         self._owns_store = store is None
+        self._keeper = Keeper(self.store)
         self._candles: dict[str, Candles] = {}
         self._judged: dict[str, Judged] = {}
         self._searches: dict[str, str] = {}
@@ -73,6 +75,7 @@ class Lab(Judging, Training, Planning, Exploring, Views):
 
     def close(self) -> None:
         """Let go of the database; the embedded server stops when nobody else uses it."""
+        self._keeper.flush()
         if self._owns_store:
             self.store.close()
 

@@ -85,10 +85,13 @@ def test_research_answers_with_its_findings(
     surface = lab.sweep("sma_cross", lab.candles(*BTC), GRID, progress=False)
     verdict = lab.validate(surface, progress=False)
 
-    def short(lab: Lab, *, progress: bool, say: Callable[[str], None]) -> research.Findings:
+    def short(
+        lab: Lab, *, progress: bool, say: Callable[[str], None], notebooks: Path | None
+    ) -> research.Findings:
         say("a line for the reader")
         finding = research.Finding(surface, surface.plateau(), verdict, None)
-        return research.Findings((finding,), tmp_path / "report.html")
+        made = () if notebooks is None else (notebooks / "made.ipynb",)
+        return research.Findings((finding,), tmp_path / "report.html", made)
 
     monkeypatch.setattr(research, "run", short)
     assert call("research").stdout == "a line for the reader\n"
@@ -96,6 +99,13 @@ def test_research_answers_with_its_findings(
     answer = parse(done.stdout)
     assert done.stderr == "a line for the reader\n"
     assert answer["report"] == str(tmp_path / "report.html")
+    assert answer["notebooks"] == []
+    for asked, folder in (
+        (("--notebook",), lab.settings.home / "notebooks"),
+        (("--folder", str(tmp_path)), tmp_path),
+    ):
+        told = parse(call("research", *asked, "--json").stdout)
+        assert told["notebooks"] == [str(folder / "made.ipynb")]
     (finding,) = answer["findings"]
     assert (finding["key"], finding["approved"], finding["configuration"]) == (
         surface.key,

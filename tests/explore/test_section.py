@@ -62,7 +62,8 @@ def test_luck_and_what_every_test_took_are_shown(cross):
     page = render(ReportData((made,)))
     assert "Luck, and what was found" in page
     assert f"{found.nulls[0].as_good} of {len(found.nulls[0].scores)} mirrored markets" in page
-    assert page.count("<noscript><svg") == 1 + len(made.planes)
+    pictures = 3 + len(made.planes)  # luck, equity and slices, and every plane
+    assert page.count("<noscript><svg") == pictures
     assert "Reported, decides nothing" in page
     none = replace(made, luck=None)
     assert "Luck, and what was found" not in render(ReportData((none,)))

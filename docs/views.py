@@ -1,6 +1,6 @@
 """Take the pictures of the candle chart, the live view and the figures that the pages show.
 
-    python docs/views.py [FOLDER]
+    python docs/views.py [FOLDER [charts] [live] [figures]]
 
 The real widgets and figures in a real browser, on the sample that ships with quantlab.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,13 @@ def charts(browser: Any, work: Path, folder: Path) -> None:
 
 
 def live(browser: Any, work: Path, folder: Path) -> None:
-    """A search that the gate is judging: the figures are those of its end."""
+    """A search that the gate is judging, with the figures of its end, and the verdict's null distribution."""
     candles = ql.resample(ql.sample_candles(), "4h")
     study = search("sma_cross", candles, sampler="tpe", trials=300, seed=1, progress=False)
-    nulls = validate(
-        ql.sweep("sma_cross", candles, GRID, progress=False), candles, progress=False
-    ).evidence.nulls
+    verdict = validate(ql.sweep("sma_cross", candles, GRID, progress=False), candles, progress=False)
+    nulls = verdict.evidence.nulls
     assert nulls is not None
+    pictured(browser, work, folder, {"verdict": verdict.figure()})
     look = Look(
         "sma_cross, tpe, coinbase BTC/USD 4h",
         "running",
@@ -79,6 +80,11 @@ def figures(browser: Any, work: Path, folder: Path) -> None:
         "slices": surface.slices("sharpe"),
         "run": run.figure(candles),
     }
+    pictured(browser, work, folder, drawn)
+
+
+def pictured(browser: Any, work: Path, folder: Path, drawn: Mapping[str, Any]) -> None:
+    """Figures as they stand on a page."""
     for name, figure in drawn.items():
         path = work / f"{name}.html"
         figure.write_html(path, include_plotlyjs=True, config={"displayModeBar": False})
@@ -90,13 +96,14 @@ def figures(browser: Any, work: Path, folder: Path) -> None:
         page.close()
 
 
-def main(folder: Path) -> None:
-    """Take all of them."""
+def main(folder: Path, *wanted: str) -> None:
+    """Take those that are wanted, or all of them."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as work, chromium() as browser:
         for take in (charts, live, figures):
-            take(browser, Path(work), folder)
+            if not wanted or take.__name__ in wanted:
+                take(browser, Path(work), folder)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("images"))
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("images"), *sys.argv[2:])

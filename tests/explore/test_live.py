@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ import pytest
 from widget_page import CHROMIUM, chromium, plain, shown
 
 from quantlab.explore.live import LiveView, Look, traits
+from quantlab.lab import Lab
+from quantlab.market.sample import sample_candles
+from quantlab.settings import Settings
 
 pytestmark = [
     pytest.mark.slow,
@@ -62,3 +66,38 @@ def test_empty_states_say_so(browser: Any, tmp_path: Path) -> None:
         assert page.tab.locator("figure").count() == 0
         page.tab.evaluate("window.cleanup()")
         assert page.errors == []
+
+
+def test_a_closed_and_reopened_page_shows_the_job_that_went_on(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "page").mkdir()
+    with Lab(Settings(home=tmp_path / "home")) as lab:
+        lab.put_candles(sample_candles()[:1_500])
+        asked = {"sampler": "random", "trials": 60, "batch": 20, "seed": 4, "min_trades": 5}
+        job = lab.submit("sma_cross", lab.candles("coinbase", "BTC/USD", "1h"), **asked)
+        reached, may_go_on, save = threading.Event(), threading.Event(), lab.store.save_chunk
+
+        def wait_after_one_batch(key: str, index: int, data: bytes) -> None:
+            save(key, index, data)
+            if index == 1:
+                reached.set()
+                may_go_on.wait(120)
+
+        monkeypatch.setattr(lab.store, "save_chunk", wait_after_one_batch)
+        work = threading.Thread(target=lab.work)
+        work.start()
+        try:
+            assert reached.wait(120)
+            first = lab.watch(job)
+            with shown(browser, first, tmp_path / "page") as page:
+                page.tab.wait_for_selector('.qll[data-ready][data-trials="20"]')
+            first.close()
+        finally:
+            may_go_on.set()
+            work.join(240)
+        again = lab.watch(job)
+        with shown(browser, again, tmp_path / "page") as page:
+            page.tab.wait_for_selector('.qll[data-ready][data-trials="60"]')
+            assert page.errors == []
+        again.close()

@@ -114,7 +114,7 @@ def walk(market, rules, rows, exits, r, x, memo, taken):
     k, stop, trades = rows.start[r], rows.start[r + 1], 0
     while k < stop:
         d = entries[k]
-        if k + AHEAD < stop:
+        if not alone and k + AHEAD < stop:
             fetch(points, bar[entries[k + AHEAD]] + 1)
         opposite_at = n if alone else next_opposite(bar, sides, entries, k, stop, n)
         tag, born = x * (n + 1) + opposite_at, key[d, BORN]

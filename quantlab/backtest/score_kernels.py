@@ -128,7 +128,7 @@ def score_cell(market, rules, rows, exits, span, r, x, known, figures):
     total, squares, factor, day = 0.0, 0.0, 1.0, -1
     while k < stop:
         d = entries[k]
-        if k + AHEAD < stop:
+        if not alone and k + AHEAD < stop:
             fetch(market.points, bar[entries[k + AHEAD]] + 1)
         opposite_at = n if alone else next_opposite(bar, sides, entries, k, stop, n)
         tag, slot = x * (n + 1) + opposite_at, d % slots

@@ -72,7 +72,7 @@ class JobWatch:
             metric=self._aim.metrics[0] if self._aim else "",
             best=best,
             real=found.real if found else float("nan"),
-            nulls={null.null: null.scores for null in found.nulls} if found else {},
+            nulls=found.drawn if found else {},
         )
 
     def _read(self, row: JobRow) -> None:

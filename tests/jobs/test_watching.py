@@ -85,8 +85,9 @@ def test_the_nulls_of_the_verdict_are_shown(lab: Lab, candles: Candles) -> None:
     assert look.status in ("approved by the gate", "refused by the gate")
     assert look.told.splitlines()[0] == job.verdict().reasons[0]
     assert {name: len(scores) for name, scores in look.nulls.items()} == {
-        n.null: len(n.scores) for n in nulls.nulls
+        n.word: len(n.scores) for n in nulls.nulls if len(n.scores)
     }
+    assert set(look.nulls) <= {"mirrored", "shuffled"}
     assert look.real == nulls.real
 
 
@@ -123,9 +124,9 @@ def test_the_nulls_fill_up_while_the_gate_is_at_work_and_a_new_page_shows_the_sa
     assert drawn[-1] == sum(len(n.scores) for n in nulls.nulls)
     for look, other in zip(looks, others, strict=True):
         for null in nulls.nulls:
-            scores = look.nulls.get(null.null, np.zeros(0))
+            scores = look.nulls.get(null.word, np.zeros(0))
             np.testing.assert_array_equal(scores, null.scores[: len(scores)])
-            np.testing.assert_array_equal(other.nulls.get(null.null, np.zeros(0)), scores)
+            np.testing.assert_array_equal(other.nulls.get(null.word, np.zeros(0)), scores)
     assert drawn_by(lab.store, job.id) is None
 
 

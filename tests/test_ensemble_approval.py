@@ -85,8 +85,13 @@ def test_all_members_are_rows_and_are_approved_together(lab: Lab, verdict: Verdi
     assert [document["group"]["place"] for document in documents] == list(range(1, len(documents) + 1))
     ids = [str(candidate_id(document)) for document in documents]
     assert len(set(ids)) == len(verdict.members)
-    for id, member in zip(ids, verdict.members, strict=True):
-        assert lab.store.configuration_row(id)["parameters_json"] == dict(member.params)
+    for id, member, document in zip(ids, verdict.members, documents, strict=True):
+        row = lab.store.configuration_row(id)
+        assert row["parameters_json"] == dict(member.params)
+        assert (
+            row["max_position_size"] == document["group"]["weight"]
+        )  # of the whole equity: all in its share
+        assert document["risk_limits"]["max_position_fraction"] == 1.0  # of its share
     assert lab.store.active_configurations() == []
     approval = lab.approve(verdict, by="ana", reason="the best hundredth held")
     active = lab.store.active_configurations()
@@ -109,6 +114,7 @@ def test_all_members_are_rows_and_are_approved_together(lab: Lab, verdict: Verdi
     assert [str(row["id"]) for row in lab.store.active_configurations()] == [alone.id]
     assert alone.id not in ids  # another weight, another configuration
     assert "group" not in reader.read(alone.path)
+    assert lab.store.configuration_row(alone.id)["max_position_size"] == 1.0
     back = lab.approve(verdict, by="ana", reason="and back")
     assert {str(row["id"]) for row in lab.store.active_configurations()} == {e.id for e in back.members}
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from quantlab.backtest.engine import run_cell
-from quantlab.backtest.execution import ASSUMPTIONS, Assumption
+from quantlab.backtest.engine import run_under
+from quantlab.backtest.execution import ASSUMPTIONS
 from quantlab.backtest.replay import replay
 from quantlab.configuration.agreement import compare
 from quantlab.configuration.document import build
@@ -68,10 +67,7 @@ def candidate(
     cell = verdict.cell if member is None else member
     strategy, rules, params = surface.strategy, surface.execution, dict(cell.params)
     gate = verdict.evidence.gate
-    runs = {
-        name: run_cell(strategy, candles, params, replace(rules, assumption=cast(Assumption, name)))
-        for name in ASSUMPTIONS
-    }
+    runs = run_under(strategy, candles, params, rules, ASSUMPTIONS)
     second = replay(strategy, candles, params, rules)
     how: dict[str, Any] = {"objective": gate.metric, "min_trades": gate.min_trades}
     how |= {"method": method, "seed": seed}

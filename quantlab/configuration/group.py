@@ -1,4 +1,8 @@
-"""The section ``group`` of a V3 document: the members of an ensemble trade together or not at all."""
+"""The section ``group`` of a V3 document: the members of an ensemble trade together or not at all.
+
+A member gets `weight` of the equity; all other sections of its document describe it alone on that share, in
+fractions of it. So a bot multiplies by the weight once: where it decides what capital a configuration has.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,11 @@ everything else is filled here from the V3 document. No constant stands in for a
 
 Units: fractions, never percent; ``drawdown_duration`` in days; fees and slippage as fractions of notional
 per side; ``monte_carlo_var``, ``var_95`` and ``cvar_95`` are losses, positive; ``avg_loss`` is negative.
+
+Of a member of an ensemble every figure is that of the member alone, on the share of the equity that it gets,
+as in its document. The one exception is ``max_position_size``, which is a fraction of the **whole** equity,
+the share included: the 70 columns name no weight, and who sized by the row would trade all members with
+all of the equity, each.
 """
 
 from __future__ import annotations
@@ -183,7 +188,7 @@ def _figures(document: Mapping[str, Any]) -> dict[str, Any]:
         "sortino_ratio": metrics["sortino"],
         "exchange_fees": costs["taker"],
         "est_slippage": costs["slippage_bps"] / 10_000,
-        "max_position_size": document["risk_limits"]["max_position_fraction"],
+        "max_position_size": document["risk_limits"]["max_position_fraction"] * _weight(document),
     }
 
 
@@ -199,6 +204,11 @@ def _metadata(document: Mapping[str, Any]) -> dict[str, Any]:
         "created_at": created,
         "updated_at": max(moments),
     }
+
+
+def _weight(document: Mapping[str, Any]) -> float:
+    """The share of the equity that it gets: all of it, unless it trades in a group."""
+    return float(document["group"]["weight"]) if "group" in document else 1.0
 
 
 def _regime(document: Mapping[str, Any]) -> str:

@@ -42,7 +42,7 @@ class Detectable:
         Of the history.
     alpha : float
         Chance that a market without an edge may pass.
-    cells : int or None
+    cells : int
         That the search evaluates.
     gate : Gate
         Its test of the most recent data costs power too.
@@ -53,7 +53,7 @@ class Detectable:
     scores: Mapping[str, np.ndarray]
     years: float
     alpha: float
-    cells: int | None
+    cells: int
     gate: Gate
     about: str
 
@@ -103,13 +103,12 @@ class Detectable:
     def sentence(self) -> str:
         """What it means, for whoever is about to search."""
         low, high = self.interval
-        searched = "it" if self.cells is None else f"a search of {self.cells:,} cells"
         return (
-            f"On {self.years:.1f} years of this market {searched} finds a timing t of {self.critical:.2f} by "
-            f"luck in {100 * self.alpha:.2g} of 100 cases. Only a strategy with a true Sharpe of about "
-            f"{self.sharpe:.2f} a year ({low:.2f} to {high:.2f}), after costs, would be found with a chance "
-            f"of {POWER:.0%}; one of 1 with {self.chance(1.0):.0%}. Fewer cells help a little, more years "
-            f"more: with twice the history it would be {self.at(2 * self.years):.2f}."
+            f"On {self.years:.1f} years of this market a search of {self.cells:,} cells finds a timing t of "
+            f"{self.critical:.2f} by luck in {100 * self.alpha:.2g} of 100 cases. Only a strategy with a "
+            f"true Sharpe of about {self.sharpe:.2f} a year ({low:.2f} to {high:.2f}), after costs, would "
+            f"be found with a chance of {POWER:.0%}; one of 1 with {self.chance(1.0):.0%}. Fewer cells help a "
+            f"little, more years more: with twice the history it would be {self.at(2 * self.years):.2f}."
         )
 
     def __str__(self) -> str:

@@ -133,3 +133,15 @@ def test_one_regime_is_named_and_several_are_all():
     assert (row["regime"], row["regime_classification"]) == ("bull", document["regime"])
     assert row["regime_classification"]["p_bull"] == regimes.probability[-1, 0]
     assert columns(samples.candidate(regimes=regimes))["regime"] == "all"
+
+
+def test_a_member_that_risks_with_leverage_holds_its_share_of_it():
+    alone = samples.approved()
+    limits = {**alone["risk_limits"], "max_position_fraction": 3.0}
+    member = {**alone, "risk_limits": limits, "group": {"id": str(uuid.uuid4()), "weight": 0.05}}
+    assert columns(member)["max_position_size"] == pytest.approx(0.15)
+    assert columns({**alone, "risk_limits": limits})["max_position_size"] == 3.0
+    others = {"max_position_size", "id"}
+    assert {n: v for n, v in columns(member).items() if n not in others} == {
+        n: v for n, v in columns(alone).items() if n not in others
+    }

@@ -106,8 +106,8 @@ class Detectable:
         return (
             f"On {self.years:.1f} years of this market a search of {self.cells:,} cells finds a timing t of "
             f"{self.critical:.2f} by luck in {100 * self.alpha:.2g} of 100 cases. Only a strategy with a "
-            f"true Sharpe of about {self.sharpe:.2f} a year ({low:.2f} to {high:.2f}), after costs, would "
-            f"be found with a chance of {POWER:.0%}; one of 1 with {self.chance(1.0):.0%}. Fewer cells help a "
+            f"true Sharpe of about {self.sharpe:.2f} a year ({low:.2f} to {high:.2f}), after costs, would be "
+            f"found with a chance of {POWER:.0%}; one of 1 with {self.chance(1.0):.0%}. Fewer cells help a "
             f"little, more years more: with twice the history it would be {self.at(2 * self.years):.2f}."
         )
 

@@ -22,6 +22,7 @@ _HOME = {
     "Costs": "quantlab.backtest.execution",
     "Execution": "quantlab.backtest.execution",
     "Float": "quantlab.space",
+    "Gate": "quantlab.validation.thresholds",
     "Int": "quantlab.space",
     "Lab": "quantlab.lab",
     "MarketSurface": "quantlab.backtest.markets",

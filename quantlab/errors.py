@@ -95,6 +95,23 @@ class IntegrityError(QuantlabError):
     """Two engines disagree, or stored evidence contradicts itself."""
 
 
+def demand(given: Any, kinds: Any, what: str, remedy: str) -> None:
+    """Raise InputError unless `given` is of one of `kinds`.
+
+    Parameters
+    ----------
+    given : Any
+    kinds : type, or union of types
+    what : str
+        What it must be: the beginning of the message, e.g. ``"`execution` must be an Execution"``.
+    remedy : str
+        How to come by one: its end.
+    """
+    if not isinstance(given, kinds):
+        shown = repr(given) if given is None or isinstance(given, str | int | float) else type(given).__name__
+        raise InputError(f"{what}, got {shown}: {remedy}.")
+
+
 def interrupted(error: BaseException) -> bool:
     """Whether Ctrl-C caused it: one that meets a compiled function comes out as a SystemError."""
     cause: BaseException | None = error

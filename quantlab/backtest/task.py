@@ -20,8 +20,8 @@ from quantlab.backtest.local import Job
 from quantlab.backtest.metrics import METRICS
 from quantlab.backtest.request import Request, make_request, rules_under
 from quantlab.backtest.surface import CandlesIdentity, Surface, identity
-from quantlab.errors import InputError
-from quantlab.market.candles import Candles
+from quantlab.errors import InputError, demand
+from quantlab.market.candles import Candles, check_candles
 from quantlab.signals import Strategy, find_strategy
 from quantlab.space import Cells, Grid, Points
 
@@ -95,7 +95,7 @@ def make_tasks(
     threads: int | None = None,
 ) -> tuple[Task, ...]:
     """Check what is asked of a sweep and split it by market; parameters as of `sweep`."""
-    found, execution = find_strategy(strategy), execution or Execution()
+    found, execution = find_strategy(strategy), as_execution(execution)
     cells = cells_of(found, cells)
     if isinstance(candles, Candles):
         candles, regimes, intrabar = [candles], [regimes], [intrabar]
@@ -110,6 +110,15 @@ def make_tasks(
         request = make_request(market, execution, assumptions, label, blocks)
         tasks.append(Task(Job(found, market, execution, request, detail, threads), cells))
     return tuple(tasks)
+
+
+def as_execution(execution: Execution | None) -> Execution:
+    """The rules that were given, the usual ones for None; InputError if they are no Execution."""
+    if execution is None:
+        return Execution()
+    remedy = "write ql.Execution(costs=ql.Costs(taker=0.001), direction='long'), say"
+    demand(execution, Execution, "`execution` must be an Execution", remedy)
+    return execution
 
 
 def cells_of(strategy: Strategy, given: Cells | Mapping[str, Any] | None) -> Cells:
@@ -139,9 +148,9 @@ def cells_of(strategy: Strategy, given: Cells | Mapping[str, Any] | None) -> Cel
 
 def check_markets(candles: Sequence[Candles]) -> None:
     """Refuse what is no list of different candles."""
-    if not isinstance(candles, Sequence) or not all(isinstance(market, Candles) for market in candles):
-        kinds = [type(market).__name__ for market in candles] if isinstance(candles, Sequence) else candles
-        raise InputError(f"a sweep needs Candles, or a list of them, got {kinds!r}.")
+    listed = isinstance(candles, Sequence) and not isinstance(candles, str)
+    for market in candles if listed else [candles]:
+        check_candles(market)
     if not candles:
         raise InputError("a sweep needs at least one market, got an empty list of candles.")
     prints = [market.fingerprint for market in candles] if len(candles) > 1 else []
@@ -191,4 +200,4 @@ def surface_key(
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
-__all__ = ["METRICS", "Task", "check_markets", "make_tasks", "one_each", "surface_key"]
+__all__ = ["METRICS", "Task", "as_execution", "check_markets", "make_tasks", "one_each", "surface_key"]

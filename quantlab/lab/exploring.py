@@ -21,6 +21,7 @@ from quantlab.backtest.trades import Run
 from quantlab.errors import InputError
 from quantlab.explore.planes import Searched, Stage
 from quantlab.explore.stops import stop_levels
+from quantlab.lab.given import as_surface
 from quantlab.lab.keeping import Keeper
 from quantlab.lab.ledger import count_tasks
 from quantlab.lab.sweeps import read
@@ -78,7 +79,7 @@ class Exploring:
         from quantlab.explore.explorer import Explorer
         from quantlab.explore.widget import SurfaceExplorer
 
-        surface = searched.surface if isinstance(searched, Study) else searched
+        surface = as_surface(searched)
         if isinstance(surface, MarketSurface):
             raise InputError("the explorer shows one market: pass surface.market(label).")
         actions = LabActions(self, surface, searched)  # type: ignore[arg-type]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from quantlab.errors import InputError
 from quantlab.lab.documents import Judged
+from quantlab.lab.given import check_verdict
 from quantlab.lab.look import Look, candidate_key, check_same_past, first_held_bar, trade
-from quantlab.market.candles import Candles, iso, parse_ms
+from quantlab.market.candles import Candles, check_period, iso, parse_ms
 from quantlab.store.holdouts import HoldOut, get
 from quantlab.store.store import Store
 from quantlab.validation.verdict import Verdict
@@ -145,6 +146,7 @@ class HoldingOut:
         InputError
             The gate refused it, its market has no hold-out or one that has ended, or no look is left.
         """
+        check_verdict(verdict)
         if not verdict.approved:
             raise InputError(
                 f"a look is spent on approved candidates only, the gate refused {verdict.strategy}: "
@@ -193,6 +195,7 @@ class HoldingOut:
         self, exchange: str, symbol: str, start: str | None, end: str | None, spend: bool
     ) -> tuple[int | None, int | None]:
         """First and last moment that may be read; a hold-out is spent, or ends what is read."""
+        check_period(start, end)
         first, last = parse_ms(start), parse_ms(end)
         held = self.store.hold_outs.in_force(f"{exchange}:{symbol}")
         if held is None or (last is not None and last < held.start_ms):

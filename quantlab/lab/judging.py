@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from quantlab.backtest.markets import plain_surface
 from quantlab.errors import InputError, NotStoredError
 from quantlab.lab.documents import Approval, Judged, approved_before, drafts, put_document
+from quantlab.lab.given import as_gate, as_surface, check_verdict
 from quantlab.lab.holding import HoldingOut
 from quantlab.lab.ledger import count_outside, standing
 from quantlab.lab.nulls import StoredNulls
-from quantlab.market.candles import Candles
+from quantlab.market.candles import Candles, check_candles
 from quantlab.search.study import Study
 from quantlab.validation.gate import validate, verdict_key
 from quantlab.validation.rerun import Interrupted
@@ -70,9 +71,10 @@ class Judging(HoldingOut):
         cluster : distributed.Client, Dask cluster or str, optional
             Search null markets on its workers: the same verdict.
         """
-        surface = searched.surface if isinstance(searched, Study) else searched
-        whole, surface = surface, plain_surface(surface)
-        candles, gate = candles or self._known(surface.identity), gate or Gate()
+        whole = as_surface(searched)
+        surface, gate = plain_surface(whole), as_gate(gate)
+        candles = self._known(surface.identity) if candles is None else candles
+        check_candles(candles)
         again = (lambda part: searched.again(part).surface) if isinstance(searched, Study) else None
         key = verdict_key(surface, gate)
         method, seed = (searched.sampler, searched.seed) if isinstance(searched, Study) else ("grid", None)
@@ -149,6 +151,7 @@ class Judging(HoldingOut):
             self.store.approve(row_id, sha, by, reason)
 
     def _origin(self, verdict: Verdict) -> Judged:
+        check_verdict(verdict)
         if verdict.surface_key not in self._judged:
             raise InputError("this verdict was not made by this lab: call lab.validate on its surface first.")
         return self._judged[verdict.surface_key]

@@ -15,11 +15,12 @@ from quantlab.backtest.execution import Execution
 from quantlab.backtest.markets import MarketSurface
 from quantlab.backtest.series import daily_returns_of
 from quantlab.backtest.surface import CandlesIdentity, Cell, Surface
-from quantlab.backtest.task import make_tasks
+from quantlab.backtest.task import check_markets, make_tasks
 from quantlab.backtest.trades import Run
 from quantlab.errors import InputError
 from quantlab.lab.documents import Judged
 from quantlab.lab.exploring import Exploring
+from quantlab.lab.given import as_surface
 from quantlab.lab.judging import Judging
 from quantlab.lab.keeping import Keeper
 from quantlab.lab.ledger import count_others, family_key
@@ -98,6 +99,11 @@ class Lab(Judging, Training, Planning, Exploring, Views):
     ) -> int:
         """Store candles, or a frame of the market named (see `Candles.from_frame`); returns the revision."""
         if not isinstance(candles, Candles):
+            if hasattr(candles, "columns") and not (exchange and symbol and timeframe):
+                raise InputError(
+                    f"a frame needs exchange, symbol and timeframe, got {exchange!r}, {symbol!r} and "
+                    f"{timeframe!r}: lab.put_candles(frame, 'kraken', 'BTC/USD', '1h')."
+                )
             candles = Candles.from_frame(
                 candles, exchange=exchange, symbol=symbol, timeframe=timeframe, absent=absent
             )
@@ -211,7 +217,9 @@ class Lab(Judging, Training, Planning, Exploring, Views):
         **options
             As of `quantlab.search.run.search`.
         """
-        for market in [candles] if isinstance(candles, Candles) else candles:
+        markets = [candles] if isinstance(candles, Candles) else candles
+        check_markets(markets)
+        for market in markets:
             self._remember(market, spend_hold_out)
         options |= {"sampler": sampler, "trials": trials, "name": name, "restart": restart}
         study, key = stored_search(self.store, strategies.get(strategy), candles, **options)
@@ -278,7 +286,7 @@ class Lab(Judging, Training, Planning, Exploring, Views):
 
     def fingerprint(self, searched: Surface | Study) -> None:
         """Print what identifies a result to six digits: the last cell of a checked notebook."""
-        print((searched.surface if isinstance(searched, Study) else searched).fingerprint())
+        print(as_surface(searched).fingerprint())
 
     def _known(self, where: CandlesIdentity) -> Candles:
         if where.fingerprint not in self._candles:

@@ -14,7 +14,7 @@ import numpy as np
 from quantlab.backtest.announce import announced
 from quantlab.backtest.surface import CandlesIdentity, Surface
 from quantlab.backtest.task import Task
-from quantlab.market.candles import Candles, iso
+from quantlab.market.candles import Candles, check_candles, iso
 from quantlab.signals import Strategy
 from quantlab.space import Cells, Grid, Points
 from quantlab.store.store import Store
@@ -92,6 +92,7 @@ def read_ledger(store: Store, candles: Candles | None = None) -> Ledger:
     """The ledger of a store, all of it or what shares time with `candles`."""
     if candles is None:
         return Ledger(tuple(store.ledger()), "all markets", one=False)
+    check_candles(candles)
     period = candles.first_ms, candles.last_ms
     about = f"{candles.family}, {iso(period[0])[:10]} to {iso(period[1])[:10]}, any timeframe"
     return Ledger(tuple(store.ledger(candles.family, *period)), about, one=True)

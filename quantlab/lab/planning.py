@@ -8,8 +8,10 @@ from typing import Any
 from quantlab import strategies
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.surface import Surface
+from quantlab.backtest.task import as_execution
+from quantlab.lab.given import as_gate
 from quantlab.lab.ledger import read_ledger
-from quantlab.market.candles import Candles
+from quantlab.market.candles import Candles, check_candles
 from quantlab.search.run import search
 from quantlab.signals import Strategy
 from quantlab.space import Cells
@@ -62,7 +64,8 @@ class Planning:
         gate : Gate, optional
         progress : bool
         """
-        found, gate = strategies.get(strategy), gate or Gate()
+        found, gate = strategies.get(strategy), as_gate(gate)
+        check_candles(candles)
         if alpha is None:
             alpha = alpha_of(len(read_ledger(self.store, candles).searches) + 1, gate.alpha)
         cells = found.space.grid(**grid) if isinstance(grid, Mapping) else grid
@@ -75,7 +78,7 @@ class Planning:
             return search(found, market, progress=False, **how).surface
 
         return detectable_sharpe(
-            SameCells(found, cells, execution or Execution()) if sampler is None else searching,
+            SameCells(found, cells, as_execution(execution)) if sampler is None else searching,
             candles,
             years=years,
             draws=draws,

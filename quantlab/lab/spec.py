@@ -19,9 +19,9 @@ from quantlab.backtest.engine import engine_hash
 from quantlab.backtest.execution import AllIn, Costs, Execution, Risk
 from quantlab.backtest.request import Request
 from quantlab.backtest.surface import identity
-from quantlab.backtest.task import Task, make_tasks
-from quantlab.errors import InputError, JobError, NotStoredError, UnknownNameError
-from quantlab.market.candles import Candles
+from quantlab.backtest.task import Task, as_execution, make_tasks
+from quantlab.errors import InputError, JobError, NotStoredError, UnknownNameError, demand
+from quantlab.market.candles import Candles, check_candles
 from quantlab.search.question import Question, make_question
 from quantlab.signals import REGISTRY, Strategy, find_strategy
 from quantlab.space import Cells, Grid, Points, Space
@@ -169,8 +169,11 @@ def make_spec(
     found = find_strategy(strategy)
     _check_reachable(found)
     _check_stored(store, candles)
-    execution = execution or Execution()
+    execution = as_execution(execution)
     task = None
+    demand(
+        validate, bool | Gate, "`validate` must be True, False or a Gate", "write ql.Gate(alpha=0.01), say"
+    )
     gate = validate if isinstance(validate, Gate) else Gate() if validate else None
     if sampler is None:
         if options:
@@ -300,8 +303,9 @@ def _check_reachable(strategy: Strategy) -> None:
 
 
 def _check_stored(store: Store, candles: Candles) -> None:
-    if not isinstance(candles, Candles):
-        raise InputError(f"a job is about one market, got {type(candles).__name__}: see `lab.train`.")
+    if isinstance(candles, list | tuple):
+        raise InputError(f"a job is about one market, got {len(candles)}: `lab.train` queues several.")
+    check_candles(candles)
     _candles(store, identity(candles).to_json(), "store these with lab.put_candles, or submit stored ones")
 
 

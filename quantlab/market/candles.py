@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from quantlab.errors import CandlesError, UnknownNameError
+from quantlab.errors import CandlesError, InputError, UnknownNameError, demand
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,11 +68,31 @@ def parse_ms(moment: str | None) -> int | None:
     if moment is None:
         return None
     try:
+        if not isinstance(moment, str) or not moment[:4].isdigit():  # numpy reads "now" and "" too
+            raise ValueError
         return int(np.datetime64(moment.removesuffix("Z"), "ms").astype(np.int64))
     except ValueError:
         raise CandlesError(
-            f"a moment must read like 2024-05-03 or 2024-05-03T14:00, got {moment!r}."
+            f"a moment reads like '2024-05-03' or '2024-05-03T14:00' (UTC), got {moment!r}: write year, "
+            "month and day in this order."
         ) from None
+
+
+def check_period(start: str | None, end: str | None) -> None:
+    """Raise InputError if the first bar wanted lies after the last one."""
+    first, last = parse_ms(start), parse_ms(end)
+    if first is not None and last is not None and first > last:
+        raise InputError(f"`start` must not lie after `end`, got {start} and {end}: exchange them.")
+
+
+def check_candles(given: object) -> None:
+    """Raise InputError unless these are Candles of one market; the message says how to come by them."""
+    remedy = (
+        "make them with ql.Candles.from_frame(frame, exchange=..., symbol=..., timeframe=...)"
+        if hasattr(given, "columns")
+        else "lab.candles(exchange, symbol, timeframe) hands out stored ones"
+    )
+    demand(given, Candles, "candles must be Candles", remedy)
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from quantlab.errors import CandlesError, InputError
-from quantlab.market.candles import MISSING, SUSPICIOUS, Candles, iso, step_ms
+from quantlab.market.candles import MISSING, SUSPICIOUS, Candles, check_candles, iso, step_ms
 from quantlab.market.checks import flags_of
 
 
@@ -43,6 +43,7 @@ def resample(candles: Candles, timeframe: str) -> Candles:
     CandlesError
         No longer bar has closed yet.
     """
+    check_candles(candles)
     step = step_ms(timeframe)
     per = _bars_per(candles.step_ms, step, candles.timeframe, timeframe)
     lead = (candles.first_ms % step) // candles.step_ms

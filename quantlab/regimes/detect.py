@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from quantlab.errors import InputError
-from quantlab.market.candles import Candles
+from quantlab.market.candles import Candles, check_candles
 from quantlab.regimes.model import DURATION_BARS, LEAST_DURATIONS, REGIMES, Model, fit, fixed
 
 if TYPE_CHECKING:
@@ -168,6 +168,7 @@ def detect(
     InputError
         A model together with what belongs to it, or a refit that is too frequent.
     """
+    check_candles(candles)
     if model is not None and (refit_bars or duration_bars is not None or tuple(states) != REGIMES):
         raise InputError("a model brings its duration and its states with it and is frozen: give it alone.")
     start = model or fixed(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.markets import Aggregate
-from quantlab.backtest.task import check_markets
+from quantlab.backtest.task import as_execution, check_markets
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.search.choose import Bounds
@@ -92,7 +92,7 @@ def search(
     KeyboardInterrupt
         Ctrl-C before the first batch was evaluated: there is nothing to return.
     """
-    execution = execution or Execution()
+    execution = as_execution(execution)
     asked = make_question(
         get(strategy),
         sampler=sampler,

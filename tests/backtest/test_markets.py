@@ -169,8 +169,8 @@ def test_selections_and_tables(crossed: MarketSurface) -> None:
             InputError,
             r"must differ, got Candles\(.* twice \(places 0 and 2",
         ),
-        (lambda s: swept([BTC, "MADE"]), InputError, r"a list of them, got \['Candles', 'str'\]"),
-        (lambda s: swept("BTC"), InputError, "a sweep needs Candles, or a list of them, got"),
+        (lambda s: swept([BTC, "MADE"]), InputError, "must be Candles, got 'MADE': lab.candles"),
+        (lambda s: swept("BTC"), InputError, "must be Candles, got 'BTC': lab.candles"),
         (
             lambda s: swept(MARKETS, regimes=np.zeros(len(BTC), int)),
             InputError,

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -286,7 +287,8 @@ def test_moments_are_read_as_they_are_written(ms: int) -> None:
     assert parse_ms(iso(ms)) == ms
 
 
-def test_a_moment_that_is_none_is_named() -> None:
+@pytest.mark.parametrize("moment", ["3rd of May", "now", "", "NaT", "2019-13-01", 2018])
+def test_a_moment_that_is_none_is_named(moment: Any) -> None:
     assert parse_ms(None) is None
-    with pytest.raises(CandlesError, match="got '3rd of May'"):
-        parse_ms("3rd of May")
+    with pytest.raises(CandlesError, match=f"got {moment!r}"):
+        parse_ms(moment)

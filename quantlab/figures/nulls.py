@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quantlab.errors import InputError
-from quantlab.figures.colours import GAIN, INK, LOSS, MUTED, PAPER, REFERENCE, RULE, significant
+from quantlab.figures.colours import GAIN, LOSS, MUTED, REFERENCE, RULE, significant
 from quantlab.figures.labels import MINUS, plain
-from quantlab.figures.svg import svg_text
-from quantlab.figures.template import FONT, house_figure
+from quantlab.figures.svg_parts import svg_document, svg_text
+from quantlab.figures.svg_parts import svg_number as _n
+from quantlab.figures.template import house_figure
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -120,15 +120,7 @@ def nulls_svg(scores: Mapping[str, np.ndarray], real: float, *, title: str = "",
     picture = _picture(scores, real)
     top, row, left, right = (58.0 if title else 32.0), 104.0, 40.0, 20.0
     height = int(top + row * len(picture.panels) + 48)
-    name = title or "what luck finds"
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" role="img" font-family="{escape(FONT)}" font-size="12" fill="{INK}">',
-        f"<title>{escape(name)}</title>",
-        f'<rect width="{width}" height="{height}" fill="{PAPER}"/>',
-    ]
-    if title:
-        parts.append(svg_text(left, 24, title, size=15, weight=600))
+    parts = [svg_text(left, 24, title, size=15, weight=600)] if title else []
 
     def place(value: float) -> float:
         return left + (value - picture.low) / (picture.high - picture.low) * (width - left - right)
@@ -156,7 +148,7 @@ def nulls_svg(scores: Mapping[str, np.ndarray], real: float, *, title: str = "",
         parts.append(f'<path d="M{_n(x)},{_n(top - 8)}V{_n(bottom)}" stroke="{GAIN}" stroke-width="2.5"/>')
         anchor, shift = ("end", -6.0) if ends else ("start", 6.0)
         parts.append(svg_text(x + shift, top + 2, _said(real), anchor=anchor, weight=600, fill=GAIN))
-    return "\n".join([*parts, "</svg>\n"])
+    return svg_document(title or "what luck finds", width, height, parts)
 
 
 def _picture(scores: Mapping[str, np.ndarray], real: float) -> _Picture:
@@ -229,7 +221,3 @@ def _tick(value: float) -> str:
 
 def _said(real: float) -> str:
     return f"the real market: {real:.2f}".replace("-", MINUS)
-
-
-def _n(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")

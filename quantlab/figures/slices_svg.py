@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 
 from quantlab.errors import InputError
-from quantlab.figures.colours import GAIN, INK, MUTED, PAPER, RULE
+from quantlab.figures.colours import GAIN, INK, MUTED, RULE
 from quantlab.figures.labels import metric_text, value_texts
 from quantlab.figures.slices import Profile
-from quantlab.figures.svg import svg_text
-from quantlab.figures.template import FONT
+from quantlab.figures.svg_parts import svg_document, svg_text
 
 _HIGH, _LEFT, _GAP, _TOP = 132.0, 58.0, 14.0, 44.0
 
@@ -59,17 +57,11 @@ def slices_svg(
     room = 0.08 * (high - low) or 0.5
     each = (width - _LEFT - 16.0 - _GAP * (columns - 1)) / columns
     height = _TOP + _HIGH * math.ceil(len(profiles) / columns)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" width="{width}" '
-        f'height="{height:.0f}" role="img" font-family="{escape(FONT)}" font-size="12" fill="{INK}">',
-        f"<title>{escape(title)}</title>",
-        f'<rect width="{width}" height="{height:.0f}" fill="{PAPER}"/>',
-        svg_text(_LEFT, 22, title, size=14, weight=600),
-    ]
+    parts = [svg_text(_LEFT, 22, title, size=14, weight=600)]
     for k, profile in enumerate(profiles):
         place = _LEFT + (k % columns) * (each + _GAP), _TOP + (k // columns) * _HIGH
         parts += _plot(profile, metric, place, each, (low - room, high + room), k % columns == 0)
-    return "\n".join([*parts, "</svg>\n"])
+    return svg_document(title, width, height, parts)
 
 
 def _plot(

@@ -11,7 +11,7 @@ import numpy as np
 from quantlab.figures.colours import INK, MUTED, PAPER, UNDEFINED, ColourScale, colour_scale
 from quantlab.figures.heatmap import CELLS_WITH_TEXT, Mark, check_plane, locate_marks
 from quantlab.figures.labels import metric_style, metric_text, value_texts
-from quantlab.figures.template import FONT
+from quantlab.figures.svg_parts import svg_document, svg_number, svg_text
 
 _CHAR = 6.6  # mean width in pixels of a character at 12 px
 _LEFT, _RIGHT, _TOP, _BOTTOM = 34.0, 108.0, 52.0, 50.0
@@ -65,10 +65,6 @@ def heatmap_svg(
     box = (left, _TOP, cell_w, cell_h)
     name = title or f"{metric_style(metric).label} over {x_label} and {y_label}"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {_n(height)}" width="{width}" '
-        f'height="{_n(height)}" role="img" font-family="{escape(FONT)}" font-size="12" fill="{INK}">',
-        f"<title>{escape(name)}</title>",
-        f'<rect width="{width}" height="{_n(height)}" fill="{PAPER}"/>',
         svg_text(left, 28, name, size=15, weight=600),
         *_cells(plane, metric, scale, box),
         *_axes(x_texts, y_texts, x_label, y_label, box),
@@ -77,7 +73,7 @@ def heatmap_svg(
     ]
     if not np.isfinite(plane).all():
         parts.append(_legend_undefined(width - _RIGHT + 18, height - 20))
-    return "\n".join([*parts, "</svg>\n"])
+    return svg_document(name, width, height, parts)
 
 
 def _cells(plane: np.ndarray, metric: str, scale: ColourScale, box: tuple[float, ...]) -> list[str]:
@@ -175,27 +171,10 @@ def _legend_undefined(x: float, y: float) -> str:
     )
 
 
-def svg_text(
-    x: float,
-    y: float,
-    text: str,
-    *,
-    anchor: str = "start",
-    size: int = 12,
-    weight: int = 400,
-    fill: str = INK,
-) -> str:
-    """One line of text as an SVG element."""
-    return (
-        f'<text x="{_n(x)}" y="{_n(y)}" text-anchor="{anchor}" font-size="{size}" font-weight="{weight}" '
-        f'fill="{fill}">{escape(text)}</text>'
-    )
-
-
 def _is_dark(colour: str) -> bool:
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return 0.299 * red + 0.587 * green + 0.114 * blue < 140
 
 
 def _n(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".")
+    return svg_number(value, 2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 
 import numpy as np
@@ -13,8 +12,8 @@ import numpy as np
 from quantlab.errors import InputError
 from quantlab.figures.colours import GAIN, INK, LOSS, MUTED, PAPER, RULE
 from quantlab.figures.labels import metric_text, number_text
-from quantlab.figures.svg import svg_text
-from quantlab.figures.template import FONT
+from quantlab.figures.svg_parts import svg_document, svg_text
+from quantlab.figures.svg_parts import svg_number as _n
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66.0, 18.0, 48.0, 30.0
 _PANEL_GAP = 10.0
@@ -100,7 +99,7 @@ def candles_svg(
     seen = [columns[1], columns[2], *(np.asarray(line, float) for line in lines.values()), held]
     floor = 0.0 if volume is None else 62.0
     panel = _panel(seen, len(timestamps_ms), _TOP, height - _TOP - _BOTTOM - floor, width)
-    parts = [*_head(title or "Candles", width, height), *_grid(panel), *_days(panel, timestamps_ms, height)]
+    parts = [*_grid(panel), *_days(panel, timestamps_ms, height)]
     for k, (label, values) in enumerate(lines.items()):
         parts.append(_line(panel, np.asarray(values, float), LINES[k], 1.4))
         parts.append(svg_text(_LEFT + 170 * k, 44, label, size=11, fill=LINES[k]))
@@ -112,7 +111,7 @@ def candles_svg(
         parts += _volumes(below, np.asarray(volume, float))
     parts += [part for level in levels for part in _level(panel, *level)]
     parts += [_mark(panel, *mark) for mark in marks]
-    return "\n".join([*parts, "</svg>\n"])
+    return _drawn(title or "Candles", width, height, parts)
 
 
 def equity_svg(
@@ -163,7 +162,7 @@ def equity_svg(
     times = np.asarray(timestamps_ms)[last]
     upper = _panel([*lines, np.zeros(1)], len(times), _TOP, height - _TOP - _BOTTOM - 90.0, width)
     lower = _Panel(height - 112.0, 82.0, min(float(deepest.min()), -0.01), 0.0, len(times), width)
-    parts = [*_head(title, width, height), *_grid(upper, exponential=True), *_days(lower, times, height)]
+    parts = [*_grid(upper, exponential=True), *_days(lower, times, height)]
     shown = zip(("equity", "market held"), (GAIN, MUTED), lines, strict=False)
     for k, (name, colour, line) in enumerate(shown):
         parts.append(_line(upper, line, colour, 1.6 - 0.6 * k))
@@ -172,7 +171,7 @@ def equity_svg(
     for value in (0.0, lower.low):
         text = metric_text("max_drawdown", value)
         parts.append(svg_text(_LEFT - 8, lower.y(value) + 4, text, anchor="end", fill=MUTED, size=11))
-    return "\n".join([*parts, "</svg>\n"])
+    return _drawn(title, width, height, parts)
 
 
 def regimes_svg(
@@ -226,7 +225,7 @@ def regimes_svg(
     upper = _panel([np.log(price)], len(times), _TOP, height - _TOP - _BOTTOM - 90.0, width)
     lower = _Panel(height - 112.0, 82.0, 0.0, 1.0, len(times), width)
     names, fills = list(colours), list(colours.values())
-    parts = [*_head(title or "Regimes", width, height)]
+    parts: list[str] = []
     for first, last, kind in _runs(shown):
         if kind >= 0:
             left, right = (_n(upper.x(bar - 0.5)) for bar in (first, last))
@@ -242,7 +241,7 @@ def regimes_svg(
         parts.append(
             svg_text(_LEFT - 8, lower.y(value) + 4, f"{value:.0f}", anchor="end", fill=MUTED, size=11)
         )
-    return "\n".join([*parts, "</svg>\n"])
+    return _drawn(title or "Regimes", width, height, parts)
 
 
 def _check(times: np.ndarray, columns: Sequence[np.ndarray]) -> None:
@@ -265,14 +264,9 @@ def _panel(
     return _Panel(top, height, low - room, high + room, bars, width)
 
 
-def _head(title: str, width: int, height: int) -> list[str]:
-    return [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" role="img" font-family="{escape(FONT)}" font-size="12" fill="{INK}">',
-        f"<title>{escape(title)}</title>",
-        f'<rect width="{width}" height="{height}" fill="{PAPER}"/>',
-        svg_text(_LEFT, 24, title, size=15, weight=600),
-    ]
+def _drawn(title: str, width: int, height: int, parts: Sequence[str]) -> str:
+    """The picture, its title above it."""
+    return svg_document(title, width, height, [svg_text(_LEFT, 24, title, size=15, weight=600), *parts])
 
 
 def _grid(panel: _Panel, exponential: bool = False) -> list[str]:
@@ -366,7 +360,3 @@ def _runs(values: np.ndarray) -> list[tuple[int, int, int]]:
     """First bar, bar after the last, and value of each run."""
     edges = [0, *(np.flatnonzero(np.diff(values)) + 1).tolist(), len(values)]
     return [(a, b, int(values[a])) for a, b in pairwise(edges)]
-
-
-def _n(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0")

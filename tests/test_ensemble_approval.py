@@ -119,6 +119,16 @@ def test_all_members_are_rows_and_are_approved_together(lab: Lab, verdict: Verdi
     assert {str(row["id"]) for row in lab.store.active_configurations()} == {e.id for e in back.members}
 
 
+def test_a_report_shows_every_member(lab: Lab, verdict: Verdict) -> None:
+    page = lab.report(verdict, small=True).read_text(encoding="utf-8")
+    assert f"<h3>{len(verdict.members)} members, traded together</h3>" in page
+    group = lab._documents(verdict)[0]["group"]["id"]
+    assert group in page
+    table = page[page.index("members, traded together</h3>") :].split("</table>")[0]
+    for cell in verdict.members:
+        assert all(f">{value}<" in table for value in cell.params.values())
+
+
 def test_an_older_reader_refuses_a_member(
     lab: Lab, verdict: Verdict, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,8 @@ def evidence(section: Section, key: str) -> str:
     if reported:
         parts.append("<h4>Reported, decides nothing</h4>" + _tests(reported, f"{key}-reported"))
     note = f"{passed} of {len(decisive)} deciding tests passed; one failure refuses. Reported ones inform."
+    if section.members:
+        note += " The chosen cell of which they speak is the best member."
     return _block("Evidence", "".join(parts), note) if parts else ""
 
 
@@ -138,6 +140,16 @@ def surface(section: Section, key: str) -> str:
     return _block("Surface", "".join(parts), "")
 
 
+def members(section: Section, key: str) -> str:
+    """The members of an ensemble, the best first."""
+    found = section.members
+    if found is None:
+        return ""
+    held = _paragraph(f"In every member: {_params_text(found.same)}." if found.same else "", "note")
+    table = great_table(found.columns, f"{key}-members", left=("place",))
+    return _block(f"{len(found)} members, traded together", table + held, found.note)
+
+
 def cell(section: Section, key: str) -> str:
     """The chosen parameters, their plateau, the slices through them and their neighbours."""
     chosen = section.cell
@@ -162,7 +174,8 @@ def cell(section: Section, key: str) -> str:
     if chosen.neighbours is not None and len(chosen.neighbours):
         columns = text_columns(chosen.neighbours)
         parts.append(f"<h4>Neighbours, one step away</h4>{long_table(columns, left=('parameter',))}")
-    return _block("Chosen cell", "".join(parts), chosen.note)
+    title = section.subject.removeprefix("the ").capitalize()
+    return _block(title, "".join(parts), chosen.note)
 
 
 def equity_curve(section: Section, key: str) -> str:
@@ -179,7 +192,7 @@ def equity_curve(section: Section, key: str) -> str:
 
 
 def fills_and_costs(section: Section, key: str) -> str:
-    """The chosen cell under three fill assumptions, and what every trade was charged."""
+    """One cell under three fill assumptions, and what every trade was charged."""
     parts = []
     if section.fills:
         metrics = list(dict.fromkeys(name for row in section.fills.values() for name in row))
@@ -192,11 +205,12 @@ def fills_and_costs(section: Section, key: str) -> str:
         parts.append(great_table(columns, f"{key}-fills", left=("assumption", "what it assumes")))
     if section.costs:
         parts.append("<h4>Costs charged</h4>" + _pairs(section.costs))
-    return _block("Fill assumptions and costs", "".join(parts), "") if parts else ""
+    note = "Fills of the best member; every member is charged these costs." if section.members else ""
+    return _block("Fill assumptions and costs", "".join(parts), note) if parts else ""
 
 
 def regimes(section: Section, key: str) -> str:
-    """The chosen cell by the regime in which its trades were decided."""
+    """One cell by the regime in which its trades were decided."""
     if not section.regimes:
         return ""
     metrics = list(dict.fromkeys(name for row in section.regimes.values() for name in row))
@@ -206,7 +220,8 @@ def regimes(section: Section, key: str) -> str:
         for name in metrics
     }
     note = (
-        "A trade belongs to the regime that was known when it was decided. This describes; it was not tested."
+        f"Trades of {section.subject}, each in the regime that was known when it was decided. This "
+        "describes; it was not tested."
     )
     return _block("By regime", great_table(columns, f"{key}-regimes", left=("regime",)), note)
 
@@ -218,7 +233,7 @@ def trades(section: Section, key: str) -> str:
     if count:
         columns = text_columns(section.trades)
         parts.append(long_table(columns, left=("side", "entry (UTC)", "exit (UTC)", "exit by")))
-    note = f"All {count:,} trades of the chosen cell, costs included." if count else ""
+    note = f"All {count:,} trades of {section.subject}, costs included." if count else ""
     return _block("Trades", "".join(parts), note) if parts else ""
 
 

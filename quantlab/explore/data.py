@@ -83,6 +83,28 @@ class ChosenCell:
 
 
 @dataclass(frozen=True, eq=False)
+class Members:
+    """The cells of an ensemble.
+
+    Parameters
+    ----------
+    columns : mapping of label to texts
+        A text a member: its place, the parameters in which members differ, its own figures.
+    same : mapping of parameter name to value
+        What all of them have in common.
+    note : str
+        How they trade together.
+    """
+
+    columns: Mapping[str, Sequence[str]]
+    same: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+
+@dataclass(frozen=True, eq=False)
 class EquityCurve:
     """Equity and market bar by bar.
 
@@ -187,6 +209,9 @@ class Section:
     walk_forward_note : str
     planes : sequence of Plane
         E.g. the best over all other parameters, and the plane through the chosen cell.
+    members : Members, optional
+        Of an ensemble: `figures` and `curve` are then those of all members together; cell, fills, regimes,
+        trades and close-ups those of the best member.
     cell : ChosenCell, optional
     curve : EquityCurve, optional
     fills : mapping of fill assumption to mapping of metric to float
@@ -217,6 +242,7 @@ class Section:
     folds: Sequence[Mapping[str, Any]] = ()
     walk_forward_note: str = ""
     planes: Sequence[Plane] = ()
+    members: Members | None = None
     cell: ChosenCell | None = None
     curve: EquityCurve | None = None
     fills: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -234,6 +260,11 @@ class Section:
     def verdict(self) -> str:
         """One word: Approved or Refused."""
         return "Approved" if self.approved else "Refused"
+
+    @property
+    def subject(self) -> str:
+        """Whose trades, fills and regimes are shown."""
+        return "the best member" if self.members else "the chosen cell"
 
 
 @dataclass(frozen=True, eq=False)

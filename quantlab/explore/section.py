@@ -15,19 +15,25 @@ from quantlab.backtest.execution import Execution
 from quantlab.backtest.plateau import Plateau
 from quantlab.backtest.surface import Surface, is_ordered
 from quantlab.backtest.trades import REASONS, Run, last_fill
+from quantlab.configuration.group import group_id
 from quantlab.errors import InputError
 from quantlab.explore.data import ChosenCell, CloseUp, EquityCurve, EvidenceRow, Luck, Plane, Section
+from quantlab.explore.members import NOTE, differing, equity_together, figures_together, members_of
 from quantlab.explore.tables import date, trade_rows
 from quantlab.figures.labels import metric_style, metric_text, number_text
 from quantlab.figures.slices import Profile
 from quantlab.market.candles import Candles
 from quantlab.regimes import REGIMES, detect
 from quantlab.space import Grid
+from quantlab.validation.ensemble import record
 from quantlab.validation.render import luck
 from quantlab.validation.verdict import Verdict
 
 _WALK_FORWARD = (
     "Each window: search again on the past alone, then trade what it chose on the days that followed."
+)
+_OF_MEMBERS = (
+    " The members of then trade together: their mean Sharpe in training, the parameters of the best one."
 )
 _BEFORE, _AFTER = 48, 24  # bars of a close-up around its trade
 
@@ -38,6 +44,7 @@ def section(
     candles: Candles,
     run: Run,
     *,
+    members: Sequence[Run] = (),
     plane: tuple[str, str] | None = None,
     searched: Surface | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -54,6 +61,8 @@ def section(
         The candles that it was made on.
     run : Run
         The verdict's cell on all of `candles`.
+    members : sequence of Run
+        Of an ensemble each of its members on all of `candles`, the best first.
     plane : (x, y), optional
         Names of the two parameters of the heatmap; by default the pair that moves the metric most.
     searched : Surface, optional
@@ -66,27 +75,35 @@ def section(
     Raises
     ------
     InputError
-        When surface, candles or run are not those that the verdict judged.
+        When surface, candles or runs are not those that the verdict judged.
     """
-    _check_same(verdict, surface, candles, run)
+    _check_same(verdict, surface, candles, run, members)
+    equity = equity_together(members, candles.timestamps) if members else run.equity
     gate = verdict.evidence.gate
     return Section(
         strategy=verdict.strategy,
         market_name=f"{candles.exchange} {candles.symbol} {candles.timeframe}",
         approved=verdict.approved,
         reasons=verdict.reasons,
-        summary=_summary(verdict, run, candles),
-        figures=_figures(verdict, run),
+        summary=_summary(verdict, run, members, candles),
+        figures=_figures(verdict, run, members, equity),
         evidence=[
             EvidenceRow(t.title, t.value, t.threshold, t.passed, t.detail, t.seconds)
             for t in verdict.evidence.tests
         ],
         luck=_luck(verdict),
         folds=verdict.evidence.walk_forward.to_json()["folds"],
-        walk_forward_note=_WALK_FORWARD,
+        walk_forward_note=_WALK_FORWARD + (_OF_MEMBERS if members else ""),
         planes=(*(planes := _planes(verdict, surface, plane)), *_planes_by_regime(planes, searched)),
+        members=members_of(verdict.members, members, surface.cells.space, gate.metric) if members else None,
         cell=_chosen(verdict, surface),
-        curve=EquityCurve(candles.timestamps, run.equity, candles.close, _recent(candles, gate.recent)),
+        curve=EquityCurve(
+            candles.timestamps,
+            equity,
+            candles.close,
+            _recent(candles, gate.recent),
+            f"All {len(members)} members together. {NOTE}" if members else "",
+        ),
         fills=verdict.evidence.fills,
         regimes=by_regime(run, candles.timestamps, detect(candles).label, REGIMES),
         costs=_costs(surface.execution),
@@ -95,7 +112,7 @@ def section(
         market=_market(candles),
         quality=candles.quality().rows(),
         quality_notes=candles.quality().notes,
-        provenance=_provenance(surface) | dict(provenance or {}),
+        provenance=_provenance(verdict, surface) | dict(provenance or {}),
         commands=commands,
     )
 
@@ -107,35 +124,46 @@ def _luck(verdict: Verdict) -> Luck | None:
     return Luck(found.drawn, found.real, luck(found))
 
 
-def _check_same(verdict: Verdict, surface: Surface, candles: Candles, run: Run) -> None:
+def _check_same(
+    verdict: Verdict, surface: Surface, candles: Candles, run: Run, members: Sequence[Run]
+) -> None:
     pairs = {
         "the surface's key": (surface.key, verdict.surface_key),
         "the candles' fingerprint": (candles.fingerprint, verdict.market["fingerprint"]),
         "the run's parameters": (dict(run.params), dict(verdict.cell.params)),
         "the bars of the run": (len(run.equity), len(candles)),
+        "the members' parameters": (
+            [dict(one.params) for one in members],
+            [dict(cell.params) for cell in verdict.members],
+        ),
     }
     for what, (given, judged) in pairs.items():
         if given != judged:
             raise InputError(f"a section shows what was judged: {what} must be {judged!r}, got {given!r}.")
 
 
-def _summary(verdict: Verdict, run: Run, candles: Candles) -> str:
+def _summary(verdict: Verdict, run: Run, members: Sequence[Run], candles: Candles) -> str:
     forward = verdict.evidence.walk_forward
-    searched, paid = (metric_text("sharpe", v) for v in (run.metrics["sharpe"], forward.sharpe))
+    own = record(members).sharpe if members else run.metrics["sharpe"]
+    searched, paid = (metric_text("sharpe", v) for v in (own, forward.sharpe))
+    what, they = f"{len(members)} best ones trade together and show", "they were"
+    if not members:
+        what, they = "chosen one shows", "it was"
     return (
         f"{verdict.evidence.trials_search:,} cells were searched on {len(candles):,} bars, "
-        f"{date(candles.first_ms)} to {date(candles.last_ms)}. The chosen one shows a Sharpe of {searched} "
-        f"on the data it was chosen on; refitted on the past and traded forward, the search made {paid} "
+        f"{date(candles.first_ms)} to {date(candles.last_ms)}. The {what} a Sharpe of {searched} "
+        f"on the data {they} chosen on; refitted on the past and traded forward, the search made {paid} "
         f"({forward.trades:,} trades)."
     )
 
 
-def _figures(verdict: Verdict, run: Run) -> dict[str, Any]:
+def _figures(verdict: Verdict, run: Run, members: Sequence[Run], equity: np.ndarray) -> dict[str, Any]:
     names = ("sharpe", "net_profit", "max_drawdown", "trades", "break_even_cost_bps")
+    own = figures_together(members, equity) if members else {name: run.metrics[name] for name in names}
     found = verdict.evidence
     return {
         "Sharpe, forward": metric_text("sharpe", found.walk_forward.sharpe),
-        **{name: run.metrics[name] for name in names},
+        **own,
         "cells searched": found.trials_search,
         **({} if found.trials_ever is None else {"trials ever": found.trials_ever}),
     }
@@ -148,8 +176,12 @@ def _planes(verdict: Verdict, surface: Surface, pair: tuple[str, str] | None) ->
     metrics = {**surface.metrics, gate.metric: surface.eligible(gate.metric, gate.min_trades)}
     traded = replace(surface, metrics=metrics)
     x, y = pair or max(combinations(surface.axes, 2), key=lambda p: _spread(traded.plane(gate.metric, *p)))
-    mark = (chosen[x], chosen[y], "chosen")
-    peaks = [mark]
+    mark = (chosen[x], chosen[y], "best member" if verdict.members else "chosen")
+    marks = [mark]
+    if verdict.members:
+        places = differing([cell.params for cell in verdict.members], x, y)
+        marks = [(one, other, "member") for one, other in places]
+    peaks = [*marks]
     if np.isfinite(traded[gate.metric]).any():
         peak = surface.best(gate.metric, gate.min_trades)
         peaks.append((peak.params[x], peak.params[y], "peak"))
@@ -160,8 +192,12 @@ def _planes(verdict: Verdict, surface: Surface, pair: tuple[str, str] | None) ->
         return (replace(best, marks=peaks, title=f"{x} against {y}"),)
     return (
         replace(best, marks=peaks, note=f"{why}The best of many looks good by luck alone."),
-        replace(through, marks=[mark], title="all other parameters as chosen"),
+        replace(through, marks=[mark], title=f"all other parameters as {_as_chosen(verdict)}"),
     )
+
+
+def _as_chosen(verdict: Verdict) -> str:
+    return "in the best member" if verdict.members else "chosen"
 
 
 def _planes_by_regime(planes: Sequence[Plane], searched: Surface | None) -> tuple[Plane, ...]:
@@ -212,7 +248,7 @@ def _chosen(verdict: Verdict, surface: Surface) -> ChosenCell:
         neighbours=plateau.neighbours if plateau else None,
         profiles=_profiles(verdict, surface, plateau),
         metric=gate.metric,
-        note=_plateau_note(plateau) + _edge_note(verdict, surface),
+        note=(_member_note(verdict) or _plateau_note(plateau)) + _edge_note(verdict, surface),
     )
 
 
@@ -222,6 +258,15 @@ def _plateau(verdict: Verdict, surface: Surface) -> Plateau | None:
         return None
     found = surface.plateau(gate.metric, gate.min_trades)
     return found if found.cell.index == verdict.cell.index else None
+
+
+def _member_note(verdict: Verdict) -> str:
+    if not verdict.members:
+        return ""
+    label = metric_style(verdict.evidence.gate.metric).label
+    return (
+        f"The best of the {len(verdict.members)} members by {label}, alone; the fills and trades are its own."
+    )
 
 
 def _plateau_note(plateau: Plateau | None) -> str:
@@ -319,8 +364,10 @@ def _close_up(title: str, trade: Any, candles: Candles) -> CloseUp:
     )
 
 
-def _provenance(surface: Surface) -> dict[str, Any]:
+def _provenance(verdict: Verdict, surface: Surface) -> dict[str, Any]:
+    params = [cell.params for cell in verdict.members]
     return {
+        **({"group": group_id(surface.key, params)} if params else {}),
         "quantlab": quantlab.__version__,
         "strategy code": surface.strategy.code_hash,
         "candles": surface.identity.fingerprint,

@@ -260,6 +260,7 @@ class Lab(Judging, Training, Planning, Exploring, Views):
     ) -> Path:
         """Write one self-contained HTML file about one or more verdicts of this lab; returns its path.
 
+        Of an ensemble it shows all members together, a table of them, and the trades of the best one.
         A small one, for a mail, has static pictures and runs no script.
         """
         from quantlab.explore.report import ReportData, write
@@ -270,12 +271,14 @@ class Lab(Judging, Training, Planning, Exploring, Views):
         sections = []
         for verdict in verdicts:
             judged = self._origin(verdict)
-            run = self.run(judged.surface, verdict.cell)
+            members = [self.run(judged.surface, cell) for cell in verdict.members]
+            run = members[0] if members else self.run(judged.surface, verdict.cell)
             about = judged.surface, judged.candles, run
             sections.append(
                 section(
                     verdict,
                     *about,
+                    members=members,
                     searched=judged.searched,
                     commands=commands,
                     provenance=self._held_out(verdict),

@@ -3,15 +3,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from quantlab.backtest.daily import daily_marks, daily_returns, last_bars
 from quantlab.backtest.engine import run_cell
 from quantlab.backtest.sweep import sweep
 from quantlab.backtest.trades import TARGET, TRADE_DTYPE
+from quantlab.configuration.group import group_id
 from quantlab.errors import InputError
+from quantlab.explore.members import equity_together
 from quantlab.explore.report import ReportData, render
 from quantlab.explore.section import _close_up, section
 from quantlab.market.sample import sample_candles
 from quantlab.regimes import REGIMES, detect
 from quantlab.strategies import get
+from quantlab.validation.ensemble import record, runs_of
 from quantlab.validation.gate import Gate, validate
 
 GRIDS = {
@@ -153,3 +157,95 @@ def test_the_figures_by_regime_are_shown_and_so_are_planes_of_a_sweep_with_regim
     assert "By regime" in page
     assert "decided in volatile" in page
     assert verdict.approved == made.approved
+
+
+@pytest.fixture(scope="module")
+def together():
+    verdict, surface, candles, run = judged("sma_cross", choice="ensemble", draws=39, alpha=0.2)
+    members = runs_of(surface.strategy, candles, verdict.members, surface.execution)
+    return verdict, surface, candles, run, members
+
+
+def test_an_ensemble_is_shown_as_a_whole_and_member_by_member(together):
+    verdict, surface, candles, run, members = together
+    assert len(members) == 5
+    made = section(verdict, surface, candles, run, members=members)
+    found = record(members)
+    assert made.figures["members"] == 5
+    assert made.figures["sharpe"] == found.sharpe != run.metrics["sharpe"]
+    assert made.figures["net_profit"] == pytest.approx(made.curve.equity[-1] - 1.0)
+    assert f"The 5 best ones trade together and show a Sharpe of {found.sharpe:.2f}" in made.summary
+    columns, same = made.members.columns, made.members.same
+    for place, cell in enumerate(verdict.members):
+        for name, value in cell.params.items():
+            assert (same[name] if name in same else columns[f"{name} (bars)"][place]) in (value, str(value))
+        assert columns["trades"][place] == f"{members[place].metrics['trades']:,.0f}"
+    best = made.planes[0]
+    assert {(x, y) for x, y, name in best.marks if name == "member"} == {
+        (cell.params["fast"], cell.params["slow"]) for cell in verdict.members
+    }
+    assert made.cell.params == verdict.members[0].params
+    assert "The best of the 5 members" in made.cell.note
+    assert len(made.trades) == len(members[0].trades)
+    params = [cell.params for cell in verdict.members]
+    assert made.provenance["group"] == group_id(surface.key, params)
+
+
+@pytest.mark.parametrize("small", [False, True])
+def test_a_page_says_what_is_of_all_members_and_what_is_of_the_best(together, cross, small):
+    verdict, surface, candles, run, members = together
+    made = section(verdict, surface, candles, run, members=members)
+    page = render(ReportData((made,)), small)
+    shown = page[page.index("<article") :]
+    for words in (
+        "<h3>5 members, traded together</h3>",
+        "All 5 members together. Each member gets the same share",
+        "<h3>Best member</h3>",
+        f"All {len(members[0].trades):,} trades of the best member",
+        "Fills of the best member",
+        "The chosen cell of which they speak is the best member.",
+    ):
+        assert words in shown
+    assert "hosen cell" not in shown[shown.index("<h3>5 members") :]
+    alone = render(ReportData((section(*cross),)), small)
+    assert "<h3>Chosen cell</h3>" in alone
+    assert "member" not in alone[alone.index("<h3>Chosen cell") :]
+
+
+def test_equity_together_is_that_of_capital_split_anew_each_day(together):
+    *_, candles, _, members = together
+    equity = equity_together(members, candles.timestamps)
+    day, slow = None, []
+    for t, moment in enumerate(candles.timestamps):
+        if moment // 86_400_000 != day:
+            day, total = moment // 86_400_000, slow[-1] if slow else 1.0
+            begun = [run.equity[t - 1] if t else 1.0 for run in members]
+        share = total / len(members)
+        slow.append(sum(share * run.equity[t] / before for run, before in zip(members, begun, strict=True)))
+    np.testing.assert_allclose(equity, slow, rtol=1e-12)
+    daily = np.mean([run.daily for run in members], axis=0)
+    np.testing.assert_allclose(equity[last_bars(candles.timestamps)], np.cumprod(1.0 + daily), rtol=1e-12)
+    np.testing.assert_allclose(
+        equity_together(members[:1], candles.timestamps), members[0].equity, rtol=1e-12
+    )
+
+
+def test_a_ruined_member_stays_where_it_is(together):
+    *_, candles, _, members = together
+    lost = np.where(np.arange(len(candles)) < 100, 1.0, -0.2)
+    daily = daily_returns(daily_marks(lost, candles.timestamps))
+    broke = replace(members[0], equity=lost, daily=daily)
+    equity = equity_together([members[1], broke], candles.timestamps)
+    assert np.isfinite(equity).all()
+    both = np.mean([members[1].daily, daily], axis=0)
+    np.testing.assert_allclose(equity[last_bars(candles.timestamps)], np.cumprod(1.0 + both), rtol=1e-12)
+
+
+def test_members_that_were_not_judged_are_refused(together, cross):
+    verdict, surface, candles, run, members = together
+    with pytest.raises(InputError, match="the members' parameters must be"):
+        section(verdict, surface, candles, run)
+    with pytest.raises(InputError, match="the members' parameters must be"):
+        section(verdict, surface, candles, run, members=members[::-1])
+    with pytest.raises(InputError, match="the members' parameters must be"):
+        section(*cross, members=members)

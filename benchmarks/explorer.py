@@ -6,13 +6,16 @@ Two surfaces: `grid`, the reference grid of `liquidity_sweep` (201,600 cells) on
 `million`, a plane of 1,000 x 1,000 cells with a slider of two values behind it. Every figure is taken by the
 page itself:
 
-- `click_ms`: from the mouse button until the frame with equity, drawdown, price, months and trades of a cell
-  under all three fill assumptions is laid out and painted (three backtests and the websocket in between);
-- `slider_ms`: from the input event until the frame with the new planes is painted;
+- `click_ms`: from the press of the mouse button until equity, drawdown, price, months and trades of a cell
+  under all three fill assumptions are drawn and their frame begins (three backtests and the websocket in
+  between);
+- `slider_ms`: from the input event until the new planes are drawn and their frame begins;
 - `hover_ms`: drawing the crosshair on all panes and reading both values, without the kernel;
-- `ahead_ms` (`grid` only): from a changed fee until the cells in view are swept and painted on all panes;
-- `rules_ms` (`grid` only): until all cells of all panes, in sample and out of it, are swept and painted;
+- `ahead_ms` (`grid` only): from a changed fee until the cells in view are swept and drawn on all panes;
+- `rules_ms` (`grid` only): until all cells of all panes, in sample and out of it, are swept and drawn;
 - `whole_ms` (`grid` only): until the whole history is swept as well, and everything stands as it is to stay;
+- `click_painted_ms`, `slider_painted_ms` and so on: the same until that frame is laid out and painted as
+  well, and the page could answer again;
 - `bytes_to_show`: what came over the websocket from running the cell to the widget standing there;
 - `ready_s`: from running the cell to the widget standing there.
 
@@ -73,16 +76,18 @@ def measure(page: Page, name: str, repeats: int, received: list[int]) -> dict[st
     page.until("() => !document.querySelector('.qlx').dataset.busy")
     rng = np.random.default_rng(0)
     places = rng.uniform(0.05, 0.95, (repeats * 3, 2)).tolist()
-    clicks: list[float] = []
+    clicks: list[dict[str, float]] = []
     for column, row in places:
-        page.page.evaluate(_TAKE, ["clickMs", ""])
+        page.page.evaluate(_TAKE, ["clickPaintedMs", ""])
         page.click_cell(column, row * 0.7)
-        page.until("() => { const d = document.querySelector('.qlx').dataset; return d.clickMs || d.error; }")
+        page.until(
+            "() => { const d = document.querySelector('.qlx').dataset; return d.clickPaintedMs || d.error; }"
+        )
         if not page.state("error"):  # some places are undefined
-            clicks.append(float(page.state("click-ms")))
+            clicks.append(taken(page, "click"))
         if len(clicks) == repeats:
             break
-    found["click_ms"] = summary(clicks)
+    found |= summaries(clicks)
     hovers = []
     over = page.page.locator(".qlx .over").first
     box = over.bounding_box()
@@ -91,39 +96,52 @@ def measure(page: Page, name: str, repeats: int, received: list[int]) -> dict[st
         page.page.mouse.move(box["x"] + x, box["y"] + y)
         hovers.append(float(page.state("hover-ms") or "nan"))
     found["hover_ms"] = summary([h for h in hovers if h == h])
-    found["slider_ms"] = summary([slide(page, k) for k in range(repeats)])
+    found |= summaries([slide(page, k) for k in range(repeats)])
     if name == "grid":
         page.page.click(".rules summary")
-        changed = [change(page, k) for k in range(max(3, repeats // 3))]
-        found |= {name: summary([one[name] for one in changed]) for name in changed[0]}
+        found |= summaries([change(page, k) for k in range(max(3, repeats // 3))])
     return found
 
 
-def slide(page: Page, k: int) -> float:
+def taken(page: Page, *names: str) -> dict[str, float]:
+    """What the page measured: until the frame begins, and until it is painted [ms]."""
+    return {
+        f"{name}{what}_ms": float(page.state(f"{name}{what.replace('_', '-')}-ms"))
+        for name in names
+        for what in ("", "_painted")
+    }
+
+
+def slide(page: Page, k: int) -> dict[str, float]:
     """Move a slider to another value; what the page measured."""
     act = f"""root => {{
       const all = root.querySelectorAll('.slider input[type=range]'), s = all[{k} % all.length];
       s.value = +s.value < +s.max ? +s.value + 1 : 0;
       s.dispatchEvent(new Event('input', {{ bubbles: true }}));
     }}"""
-    page.page.evaluate(_TAKE, ["sliderMs", act])
-    page.until("() => document.querySelector('.qlx').dataset.sliderMs")
-    return float(page.state("slider-ms"))
+    page.page.evaluate(_TAKE, ["sliderPaintedMs", act])
+    page.until("() => document.querySelector('.qlx').dataset.sliderPaintedMs")
+    return taken(page, "slider")
 
 
 def change(page: Page, k: int) -> dict[str, float]:
     """Change the fee; what the page measured."""
     act = f"""root => {{
-      for (const name of ["aheadMs", "rulesMs"]) delete root.dataset[name];
+      for (const name of ["aheadPaintedMs", "rulesPaintedMs"]) delete root.dataset[name];
       const fee = root.querySelector('[data-rule=taker]');
       fee.value = {0.0005 + 0.00001 * k:.6f};
       fee.dispatchEvent(new Event('change', {{ bubbles: true }}));
     }}"""
-    page.page.evaluate(_TAKE, ["wholeMs", act])
-    page.until("() => document.querySelector('.qlx').dataset.wholeMs")
-    taken = {f"{name}_ms": float(page.state(f"{name}-ms")) for name in ("ahead", "rules", "whole")}
+    page.page.evaluate(_TAKE, ["wholePaintedMs", act])
+    page.until("() => document.querySelector('.qlx').dataset.wholePaintedMs")
+    found = taken(page, "ahead", "rules", "whole")
     page.until("() => !document.querySelector('.qlx').dataset.busy")
-    return taken
+    return found
+
+
+def summaries(rows: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Every figure by its name."""
+    return {name: summary([row[name] for row in rows]) for name in rows[0]}
 
 
 def summary(values: list[float]) -> dict[str, float]:
@@ -162,7 +180,8 @@ def run(repeats: int, only: str | None) -> dict[str, Any]:
                 )
                 found[name] = measure(page, name, repeats, received)
                 found[name]["outside_requests"] = len(page.outside)
-    for figure in ("click_ms", "slider_ms", "hover_ms", "bytes_to_show") if "million" in found else ():
+    flat = "click_ms", "click_painted_ms", "slider_ms", "slider_painted_ms", "hover_ms", "bytes_to_show"
+    for figure in flat if "million" in found else ():
         value = found["million"][figure]
         found[figure] = value["median"] if isinstance(value, dict) else value
     found["load_average"] = round(os.getloadavg()[0], 2)

@@ -122,7 +122,6 @@ class Explorer:
         self._handlers: dict[str, Callable[[Mapping[str, Any]], Answer]] = {
             "hello": self._hello,
             "view": self._look,
-            "select": self._select,
             "marks": lambda _: Answer({"marks": self.marks()}, []),
         }
 
@@ -138,6 +137,8 @@ class Explorer:
         with self._lock:
             if kind == "rules":
                 yield from self._rules(message)
+            elif kind == "select":
+                yield from self._select(message)
             elif kind in self._handlers:
                 yield self._handlers[kind](message)
             else:
@@ -288,7 +289,7 @@ class Explorer:
         state = {"view": self.view.to_json(), "plane": self.plane()}
         return Answer(state | ({"selected": self.chosen()} if self.selected else {}), [])
 
-    def _select(self, message: Mapping[str, Any]) -> Answer:
+    def _select(self, message: Mapping[str, Any]) -> Iterator[Answer]:
         if message.get("index") is not None:
             index = tuple(map(int, message["index"]))
         else:
@@ -309,7 +310,8 @@ class Explorer:
                 f"this cell breaks a constraint of the strategy ({clauses}): it was never traded."
             )
         self.selected = index
-        return Answer({"selected": self.chosen()}, [self.detail()])
+        yield Answer({}, [self.detail()])  # what is waited for goes first
+        yield Answer({"selected": self.chosen()}, [])
 
     def _rules(self, message: Mapping[str, Any]) -> Iterator[Answer]:
         """Sweep under other rules: the cells in view are shown first, then both parts, then everything."""

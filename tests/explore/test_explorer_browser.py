@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from direct import shown
 from jupyter import CHROMIUM, Jupyter, browser, jupyter, notebook, opened
 
+from quantlab.backtest.engine import run_cell
 from quantlab.backtest.surface import Surface
 from quantlab.errors import StoreUnavailableError
 from quantlab.lab import Lab
@@ -111,7 +112,6 @@ def test_a_click_the_arrows_and_the_wheel(chromium: Any, lab: Lab, surface: Surf
         page.click_cell(0.9, 0.1)
         page.wait(".qlx[data-sel='4,0']")
         assert widget.cell.params == {"fast": 24, "slow": 64}
-        assert page.page.locator(".trades tbody tr").count() == min(60, int(page.state("trades")))
         for key, at in (
             ("ArrowLeft", "3,0"),
             ("ArrowUp", "3,1"),
@@ -127,6 +127,65 @@ def test_a_click_the_arrows_and_the_wheel(chromium: Any, lab: Lab, surface: Surf
         assert zoomed != before
         page.page.keyboard.press("Escape")
         assert page.page.locator(".stack canvas").first.screenshot() == before
+        assert page.complaints == []
+
+
+def test_every_trade_can_be_rolled_to(chromium: Any, lab: Lab, surface: Surface) -> None:
+    widget = lab.explore(surface, x="fast", y="slow", min_trades=0)
+    candles = lab.candles(surface.identity.exchange, surface.identity.symbol, "4h")
+    with shown(chromium, widget) as (page, _):
+        page.click_cell(0.1, 0.1)
+        page.wait(".qlx[data-sel='0,0']")
+        run = run_cell("sma_cross", candles, widget.cell.params)
+        entries = candles.timestamps[run.trades["entry_bar"]].astype("datetime64[ms]").astype("datetime64[m]")
+        rows = page.page.locator(".trades tbody tr:visible")
+        seen, count = rows.count(), len(run.trades)
+        assert seen < count == int(page.state("trades"))
+        for place, first in (("scrollHeight", seen - 1), ("scrollTop * 0", count - 1)):
+            page.page.evaluate(
+                f"() => {{ const b = document.querySelector('.tall'); b.scrollTop = b.{place}; }}"
+            )
+            page.until(
+                "n => document.querySelector('.trades tbody td').innerText === String(n)", str(first + 1)
+            )
+            texts = [rows.nth(i).locator("td").nth(2).inner_text() for i in range(seen)]
+            assert texts == [str(entries[first - i]).replace("T", " ") for i in range(seen)]
+        rows.nth(2).click()
+        assert rows.nth(2).get_attribute("data-trade") == str(count - 3)
+        assert page.complaints == []
+
+
+def test_curves_are_as_wide_as_their_place(chromium: Any, lab: Lab, surface: Surface) -> None:
+    with shown(chromium, lab.explore(surface, x="fast", y="slow", min_trades=0)) as (page, _):
+        for column, at in ((0.1, "0,0"), (0.9, "4,0")):
+            page.click_cell(column, 0.1)
+            page.wait(f".qlx[data-sel='{at}']")
+            for chart in page.page.locator(".charts canvas").all():
+                around = page.page.locator(".qlx .right").bounding_box()
+                assert chart.bounding_box()["width"] == pytest.approx(around["width"], abs=1.5)
+
+
+def test_a_press_selects_and_a_drag_of_what_is_zoomed_does_not(
+    chromium: Any, lab: Lab, surface: Surface
+) -> None:
+    with shown(chromium, lab.explore(surface, x="fast", y="slow", min_trades=0)) as (page, _):
+        box = page.page.locator(".qlx .over").first.bounding_box()
+        mouse, middle = page.page.mouse, (box["x"] + box["width"] * 0.55, box["y"] + box["height"] * 0.45)
+        mouse.move(*middle)
+        mouse.down()
+        page.wait(".qlx[data-sel='2,2']")  # the button is still down
+        mouse.up()
+        mouse.wheel(0, -300)
+        mouse.move(middle[0], middle[1] + 5)
+        mouse.down()
+        mouse.move(middle[0] - 60, middle[1] - 40, steps=4)
+        mouse.up()
+        page.until("() => !document.querySelector('.qlx').dataset.busy")
+        assert page.state("sel") == "2,2"
+        mouse.move(box["x"] + 80, box["y"] + 20)
+        mouse.down()
+        mouse.up()
+        page.until("() => document.querySelector('.qlx').dataset.sel !== '2,2'")
         assert page.complaints == []
 
 

@@ -4,6 +4,7 @@
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const MARKS = { peak: "▽", plateau: "□", ensemble: "⬡", candidate: "◇", approved: "☆" };
 const SLOW_MS = 1200, LOST_MS = 12000, LONG_MS = 120000;
+const TAPE = { each: 20, rows: 13, height: 284 };  // of the trade table: a row, how many are seen, all of it [px]
 const ONLY = { name: "", unit: "", values: ["the only cell"], ordered: true };
 
 // ---------------------------------------------------------------- small things
@@ -76,13 +77,15 @@ function ramp(stops, diverging, dark) {
 }
 
 const ESCAPES = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;" };
+const writtenTo = (place, text) => { if (place.data !== text) place.data = text; };
 const escaped = text => String(text).replace(/[&<>"]/g, c => ESCAPES[c]);
 
-// After the frame that shows what was just drawn: the work of the browser on that frame is in it.
-function afterFrame(call) {
+// At the next frame, which shows what was just drawn; and after it, when the work of the browser on it is done.
+function afterFrame(begins, painted) {
   requestAnimationFrame(() => {
+    begins();
     const channel = new MessageChannel();
-    channel.port1.onmessage = call;
+    channel.port1.onmessage = painted;
     channel.port2.postMessage(0);
   });
 }
@@ -148,7 +151,7 @@ function render({ model, el }) {
 
   const S = {
     plane: null, panes: [], zoom: null, hover: null, threshold: null, thresholdFor: "", detail: null, market: null,
-    window: null, seq: 0, flights: {}, clock: {}, wheelOutside: 0, allTrades: false,
+    window: null, seq: 0, flights: {}, clock: {}, wheelOutside: 0, 
   };
   const U = {};
   const about = () => model.get("about");
@@ -190,8 +193,11 @@ function render({ model, el }) {
     delete root.dataset.error;
   }
 
-  const status = text => { U.status.textContent = text; };
-  const stamp = (name, began) => { if (began) afterFrame(() => { root.dataset[name] = (performance.now() - began).toFixed(1); }); };
+  const status = text => { if (U.status.textContent !== text) U.status.textContent = text; };
+  const stamp = (name, began) => {
+    const told = key => () => { root.dataset[key] = (performance.now() - began).toFixed(1); };
+    if (began) afterFrame(told(`${name}Ms`), told(`${name}PaintedMs`));
+  };
 
   function look(change) {
     settle();
@@ -428,7 +434,7 @@ function render({ model, el }) {
     const kind = about().kind, g = S.geometry = geometry();
     S.panes.forEach((pane, k) => {
       const { base, bar, title } = U.paneNodes[k], c = sized(base, g.width, g.height);
-      title.replaceChildren(node("b", {}, pane.title), node("span", { class: "muted" }, ` ${pane.label}`));
+      title.replaceChildren(node("b", {}, pane.title), node("span", { class: "muted" }, pane.label === pane.title ? "" : ` ${pane.label}`));
       pane.table = pane.table || ramp(about().colours[pane.diverging ? "diverging" : "sequential"], pane.diverging, colours().dark);
       if (kind === "plane") drawPlane(c, pane, g);
       else if (kind === "line") drawLine(c, pane, g);
@@ -440,7 +446,7 @@ function render({ model, el }) {
     markRow();
     root.dataset.ready = "1";
     root.dataset.plane = S.plane.seq;
-    stamp("sliderMs", S.clock.view);
+    stamp("slider", S.clock.view);
     S.clock.view = 0;
   }
 
@@ -449,9 +455,9 @@ function render({ model, el }) {
     const began = S.clock.rules;
     root.dataset.left = left || "";
     if (!began) return;
-    if (left === "view") stamp("aheadMs", began);
-    else if (!S.clock.swept) { S.clock.swept = true; stamp("rulesMs", began); }
-    if (!left) { stamp("wholeMs", began); S.clock.rules = 0; }
+    if (left === "view") stamp("ahead", began);
+    else if (!S.clock.swept) { S.clock.swept = true; stamp("rules", began); }
+    if (!left) { stamp("whole", began); S.clock.rules = 0; }
     status({ view: "swept: the cells in view; sweeping all others …", whole: "sweeping the whole history …" }[left] || "");
   }
 
@@ -841,12 +847,18 @@ function render({ model, el }) {
       drawOver();
     });
     over.addEventListener("mouseleave", () => { S.hover = null; down = null; drawOver(); });
-    over.addEventListener("mousedown", event => { down = { x: event.clientX, y: event.clientY, zoom: span(), moved: false }; });
+    const clicked = event => {
+      const found = event.detail < 2 && cellAt(event, over);
+      if (found) choose(found.i, found.j);
+    };
+    over.addEventListener("mousedown", event => {
+      down = { x: event.clientX, y: event.clientY, zoom: span(), moved: false, chosen: !S.zoom && event.button === 0 };
+      if (down.chosen) clicked(event);  // there is nothing to drag: no need to wait for the button
+    });
     over.addEventListener("mouseup", event => {
-      const moved = down?.moved;
+      const was = down;
       down = null;
-      const found = moved ? null : cellAt(event, over);
-      if (found && event.detail < 2) choose(found.i, found.j);
+      if (was && !was.moved && !was.chosen && event.button === 0) clicked(event);
     });
     over.addEventListener("dblclick", () => { S.zoom = null; drawPanes(); });
     over.addEventListener("wheel", event => {
@@ -897,13 +909,12 @@ function render({ model, el }) {
     });
     const first = told.columns.length - 3, same = told.figures.every(row => new Set(row.slice(first)).size === 1);
     S.detail = { ...told, ...typed, agree: same };
-    S.allTrades = false;
     if (!S.market) return;
     drawCell();
     const began = S.clock.select;
     S.clock.select = 0;
-    stamp("clickMs", began);
-    afterFrame(() => {
+    stamp("click", began);
+    afterFrame(() => {}, () => {
       root.dataset.sel = told.index.join(",");
       root.dataset.trades = told.trades;
     });
@@ -913,7 +924,7 @@ function render({ model, el }) {
   function cellFrame() {
     const parts = U.cell = {
       chips: node("div", { class: "chips" }), figures: node("table", { class: "figures" }), note: node("div", { class: "muted small" }),
-      months: node("div", { class: "scroll" }), count: node("b"), trades: node("div", { class: "trades", "data-part": "trades" }),
+      months: node("table", { class: "months" }), count: node("b"),
       charts: ["equity", "drawdown", "price"].map(name => node("canvas", { class: "chart", "data-chart": name })),
     };
     U.chartBox = node("div", { class: "charts" }, parts.charts);
@@ -921,68 +932,107 @@ function render({ model, el }) {
       node("div", { class: "cell-head" }, node("b", {}, "Selected cell"), parts.chips),
       node("div", { class: "columns" }, node("div", { class: "left" }, parts.figures, parts.note), node("div", { class: "right" }, U.chartBox)),
       node("div", { class: "columns" },
-        node("div", { class: "half" }, node("b", {}, "Monthly returns"), parts.months),
-        node("div", { class: "half" }, parts.count, node("span", { class: "muted small" }, "  click one to see it"), parts.trades)));
-    const asked = event => event.target.closest("[data-trade]");
-    parts.trades.addEventListener("click", event => { if (asked(event)) showTrade(+asked(event).dataset.trade); });
-    parts.trades.addEventListener("keydown", event => { if (event.key === "Enter" && asked(event)) showTrade(+asked(event).dataset.trade); });
+        node("div", { class: "half" }, node("b", {}, "Monthly returns"), node("div", { class: "scroll" }, parts.months)),
+        node("div", { class: "half" }, parts.count, node("span", { class: "muted small" }, "  click one to see it"), tradeFrame())));
     chartPointer();
   }
 
   function drawCell() {
     const d = S.detail;
     if (!d || !S.market) return;
-    if (!U.cell?.chips.isConnected) cellFrame();
-    U.cell.chips.innerHTML = d.params.map(([name, value, unit]) => `<span title="${escaped(unit)}">${escaped(name)} <b>${escaped(value)}</b></span>`).join("");
+    const begun = !U.cell?.chips.isConnected;
+    if (begun) cellFrame();
+    else drawCharts();  // first: a canvas that is given a font has the styles of all that was changed before computed
+    const chip = ([name, , unit]) => `<span title="${escaped(unit)}">${escaped(name)} <b> </b></span>`;
+    filled(U.cell.chips, "b", d.params.map(p => p[0]).join("|"), () => d.params.map(chip).join(""), d.params.map(p => p[1]));
     figureTable(d);
     const note = `${d.agree ? "No figure depends on the fill assumption. " : ""}* what this surface was swept with. All three fill assumptions are of the whole history${d.split ? ` (out-of-sample from ${day(d.split)})` : ""}.`;
     if (U.cell.note.textContent !== note) U.cell.note.textContent = note;
-    U.cell.months.innerHTML = months(d.months);
+    months(d.months);
     U.cell.count.textContent = `Trades: ${grouped(String(d.trades))}`;
     tradeTable();
-    drawCharts();
+    if (begun) drawCharts();  // how wide they are follows from the tables beside
+  }
+
+  // Texts into places that are there already; the places are made anew if their shape is another.
+  function filled(box, places, shape, made, texts) {
+    if (box.shape !== shape) {
+      box.innerHTML = made();
+      box.shape = shape;
+      box.tints = [];
+      box.texts = [...box.querySelectorAll(places)].map(at => at.firstChild || at.appendChild(document.createTextNode("")));
+    }
+    texts.forEach((text, k) => writtenTo(box.texts[k], text));
   }
 
   function figureTable(d) {
-    const head = d.columns.map((name, k) => (k ? name + (name === d.own ? " *" : "") : "")), texts = d.figures.flat();
-    const shape = `${head.join("|")}|${d.figures.map(row => row[0]).join("|")}`;
-    if (U.cell.shape !== shape) {
-      const row = (cells, tag) => `<tr>${cells.map((text, k) => { const t = k ? tag : "th"; return `<${t} class="${k ? "" : "l"}">${escaped(text)}</${t}>`; }).join("")}</tr>`;
-      U.cell.figures.innerHTML = `<thead>${row(head, "th")}</thead><tbody>${d.figures.map(r => row(r, "td")).join("")}</tbody>`;
-      U.cell.shape = shape;
-      U.cell.texts = [...U.cell.figures.tBodies[0].querySelectorAll("th,td")].map(cell => cell.firstChild || cell.appendChild(document.createTextNode("")));
-    }
-    texts.forEach((text, k) => { if (U.cell.texts[k].data !== text) U.cell.texts[k].data = text; });
+    const head = d.columns.map((name, k) => (k ? name + (name === d.own ? " *" : "") : ""));
+    const row = (cells, tag) => `<tr>${cells.map((text, k) => { const t = k ? tag : "th"; return `<${t} class="${k ? "" : "l"}">${escaped(text)}</${t}>`; }).join("")}</tr>`;
+    filled(U.cell.figures, "tbody th, tbody td", `${head.join("|")}|${d.figures.map(r => r[0]).join("|")}`,
+      () => `<thead>${row(head, "th")}</thead><tbody>${d.figures.map(r => row(r, "td")).join("")}</tbody>`, d.figures.flat());
   }
 
   function months(rows) {
     const P = colours(), years = [...new Set(rows.map(r => r[0]))], by = Object.fromEntries(rows.map(([y, m, r]) => [`${y}-${m}`, r]));
-    const most = Math.max(0.01, ...rows.map(r => Math.abs(r[2])));
-    const tint = value => value === undefined ? "" : `background: color-mix(in srgb, ${value >= 0 ? P.gain : P.loss} ${Math.round(12 + 60 * Math.min(1, Math.abs(value) / most))}%, transparent)`;
-    const shown = value => value === undefined ? "" : minus((100 * value).toFixed(1));
-    const cell = value => `<td style="${value ? tint(value) : ""}">${shown(value)}</td>`;
-    return `<table class="months"><thead><tr><th>%</th>${MONTHS.map(m => `<th>${m}</th>`).join("")}<th>year</th></tr></thead><tbody>${years.map(y => {
-      const row = MONTHS.map((_, m) => by[`${y}-${m + 1}`]);
-      const total = row.reduce((product, r) => product * (1 + (r ?? 0)), 1) - 1;
-      return `<tr><th>${y}</th>${row.map(cell).join("")}<td class="total">${shown(total)}</td></tr>`;
-    }).join("")}</tbody></table>`;
+    const most = Math.max(0.01, ...rows.map(r => Math.abs(r[2]))), values = [];
+    for (const year of years) {
+      const row = MONTHS.map((_, m) => by[`${year}-${m + 1}`]);
+      values.push(...row, row.reduce((product, r) => product * (1 + (r ?? 0)), 1) - 1);
+    }
+    const empty = `${"<td></td>".repeat(12)}<td class="total"></td>`;
+    filled(U.cell.months, "td", years.join(), () => `<thead><tr><th>%</th>${MONTHS.map(m => `<th>${m}</th>`).join("")}<th>year</th></tr></thead><tbody>${
+      years.map(y => `<tr><th>${y}</th>${empty}</tr>`).join("")}</tbody>`,
+      values.map(value => (value === undefined ? "" : minus((100 * value).toFixed(1)))));
+    const { texts, tints = [] } = U.cell.months;
+    values.forEach((value, k) => {
+      if (k % 13 === 12) return;
+      const tint = value ? `color-mix(in srgb, ${value >= 0 ? P.gain : P.loss} ${Math.round(12 + 60 * Math.min(1, Math.abs(value) / most))}%, transparent)` : "";
+      if ((tints[k] || "") !== tint) texts[k].parentNode.style.backgroundColor = tints[k] = tint;
+    });
+    U.cell.months.tints = tints;
   }
 
   const timeOf = bar => S.market.first + (bar / S.market.merged) * S.market.step;
 
-  function tradeTable() {
-    const d = S.detail, n = d.side.length, limit = S.allTrades ? n : Math.min(n, 60);
-    const rows = [];
-    for (let k = n - 1; k >= n - limit; k--) {
-      const open = d.exit_bar[k] < 0, r = d.return[k];
-      const texts = [d.trades - n + k + 1, d.side[k] > 0 ? "long" : "short", moment(timeOf(d.entry_bar[k])), open ? "–" : moment(timeOf(d.exit_bar[k])),
-        escaped(d.reasons[d.reason[k]]), d.held[k], number(d.entry[k]), number(d.exit[k])];
-      rows.push(`<tr tabindex="0" data-trade="${k}">${texts.map(t => `<td>${t}</td>`).join("")}<td class="${r >= 0 ? "gain" : "loss"}">${r >= 0 ? "+" : ""}${minus((100 * r).toFixed(2))}%</td></tr>`);
-    }
+  // As many rows as are seen, the last trade on top; scrolling changes what they say.
+  function tradeFrame() {
     const head = ["#", "side", "entry (UTC)", "exit (UTC)", "by", "bars", "entry", "exit", "after costs"];
-    U.cell.trades.innerHTML = n ? `<div class="scroll tall"><table><thead><tr>${head.map(h => `<th>${h}</th>`).join("")}</tr></thead><tbody>${rows.join("")}</tbody></table></div>`
-      : '<div class="muted">This cell never traded.</div>';
-    if (limit < n) U.cell.trades.append(node("button", { onclick: () => { S.allTrades = true; tradeTable(); } }, `show all ${n}`));
+    const rows = Array.from({ length: TAPE.rows }, () => node("tr", { tabindex: 0 }, head.map(() => node("td", {}, document.createTextNode("")))));
+    const table = node("table", {}, node("thead", {}, node("tr", {}, head.map(text => node("th", {}, text)))), node("tbody", {}, rows));
+    const roll = node("div", { class: "roll" }, node("div", { class: "stuck" }, table));
+    const box = node("div", { class: "scroll tall", style: `height: ${TAPE.height}px` }, roll), none = node("div", { class: "muted" }, "This cell never traded.");
+    U.tape = { rows: rows.map(row => ({ row, texts: [...row.children].map(td => td.firstChild), last: row.lastChild })), roll, box, none, table, top: 0, from: 0 };
+    box.addEventListener("scroll", () => { U.tape.top = box.scrollTop; rollTo(Math.round(box.scrollTop / TAPE.each)); }, { passive: true });
+    const asked = event => event.target.closest("[data-trade]");
+    table.addEventListener("click", event => { if (asked(event)) showTrade(+asked(event).dataset.trade); });
+    table.addEventListener("keydown", event => { if (event.key === "Enter" && asked(event)) showTrade(+asked(event).dataset.trade); });
+    return node("div", { class: "trades", "data-part": "trades" }, box, none);
+  }
+
+  function tradeTable() {
+    const n = S.detail.side.length, T = U.tape;
+    T.box.hidden = !n;
+    T.none.hidden = n > 0;
+    T.roll.style.height = `${TAPE.each * (n + 1) + 4}px`;
+    if (T.top) { T.box.scrollTop = T.top = 0; }
+    rollTo(0);
+  }
+
+  function rollTo(from) {
+    const d = S.detail, n = d.side.length, T = U.tape;
+    T.from = Math.max(0, Math.min(from, n - T.rows.length));
+    T.rows.forEach(({ row, texts, last }, i) => {
+      const k = n - 1 - T.from - i;
+      if (row.hidden !== k < 0) row.hidden = k < 0;
+      if (k < 0) { delete row.dataset.trade; return; }
+      const open = d.exit_bar[k] < 0, r = d.return[k];
+      [String(d.trades - n + k + 1), d.side[k] > 0 ? "long" : "short", moment(timeOf(d.entry_bar[k])), open ? "–" : moment(timeOf(d.exit_bar[k])),
+        d.reasons[d.reason[k]], String(d.held[k]), number(d.entry[k]), number(d.exit[k]), `${r >= 0 ? "+" : ""}${minus((100 * r).toFixed(2))}%`]
+        .forEach((text, c) => writtenTo(texts[c], text));
+      row.dataset.trade = k;
+      const kind = r >= 0 ? "gain" : "loss";
+      if (last.className !== kind) last.className = kind;
+    });
   }
 
   function showTrade(k) {

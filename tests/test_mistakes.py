@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import quantlab as ql
-from quantlab.errors import InputError
+from quantlab.errors import InputError, NotStoredError
 from quantlab.market.synthetic import iid
 
 Mistake = Callable[[ql.Lab, ql.Candles, ql.Surface], Any]
@@ -41,6 +41,10 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
     "a frame of nothing": (
         lambda lab, c, s: lab.put_candles(c.to_frame()),
         r"needs exchange, symbol and timeframe, got '', '' and '': lab\.put_candles\(frame, 'kraken'",
+    ),
+    "a job that never was": (
+        lambda lab, c, s: lab.job("zzz"),
+        "there is no job zzz, no job was ever submitted: `quantlab submit`",
     ),
     "dates the wrong way round": (
         lambda lab, c, s: lab.candles("desk", "A/USD", "1h", start="2019-01-01", end="2018-01-01"),
@@ -108,7 +112,7 @@ def test_a_mistake_is_told(
     lab: ql.Lab, candles: ql.Candles, surface: ql.Surface, mistake: Mistake, words: str
 ) -> None:
     counted = lab.ledger().trials
-    with pytest.raises(InputError, match=words):
+    with pytest.raises((InputError, NotStoredError), match=words):
         mistake(lab, candles, surface)
     assert lab.ledger().trials == counted  # nothing was evaluated
     assert not len(lab.jobs())

@@ -92,7 +92,7 @@ class Search:
         IntegrityError
             The plateau of the surface is another cell.
         """
-        figures = surface.eligible(objective, min_trades)
+        figures = sign(objective) * surface.eligible(objective, min_trades)
         ranked = int(np.count_nonzero(np.isfinite(figures)))
         plateau = surface.plateau(objective, min_trades=min_trades) if ranked else None
         if plateau and dict(plateau.cell.params) != dict(params):

@@ -125,7 +125,7 @@ def _axes(
 
 def _marks(places: dict[tuple[int, int], str], rows: int, box: tuple[float, ...]) -> list[str]:
     left, top, w, h = box
-    parts = []
+    parts, names = [], []
     for (column, row), label in places.items():
         px, py = left + column * w, top + (rows - 1 - row) * h
         dotted = label == "peak"
@@ -135,12 +135,12 @@ def _marks(places: dict[tuple[int, int], str], rows: int, box: tuple[float, ...]
         parts.append(f'{frame}stroke="{PAPER}" stroke-width="5"/>')
         parts.append(f'{frame}stroke="{INK}" stroke-width="2.5"{dash}/>')
         wide = _CHAR * len(label) * 0.9 + 8
-        parts.append(
+        names.append(
             f'<rect x="{_n(px + w / 2 - wide / 2)}" y="{_n(edge - 8)}" width="{_n(wide)}" height="15" rx="2" '
             f'fill="{INK}"/>'
         )
-        parts.append(svg_text(px + w / 2, edge + 3, label, anchor="middle", size=10, fill=PAPER))
-    return parts
+        names.append(svg_text(px + w / 2, edge + 3, label, anchor="middle", size=10, fill=PAPER))
+    return parts + names  # the frame of a neighbour does not cross a name
 
 
 def _colour_bar(scale: ColourScale, metric: str, x: float, y: float, height: float) -> list[str]:

@@ -320,4 +320,8 @@ def _uuid(connection: psycopg.Connection, id: str) -> str:
 def _unknown(connection: psycopg.Connection, id: str) -> NotStoredError:
     last = listed(connection, limit=3)
     known = ", ".join(f"{job.id} ({job.strategy_id} {job.pair}, {job.status})" for job in last)
-    return NotStoredError(f"there is no job {id}: the last ones are {known or 'none'}. See `quantlab jobs`.")
+    if not known:
+        return NotStoredError(
+            f"there is no job {id}, no job was ever submitted: `quantlab submit` queues one."
+        )
+    return NotStoredError(f"there is no job {id}: the last ones are {known}. See `quantlab jobs`.")

@@ -106,7 +106,8 @@ def worker(
         raise InputError("--json answers at the end, and a worker has none: add --drain.")
     with open_lab() as lab, _terminable():
         taken = lab.work(drain=drain, lease_s=lease, say=lambda line: typer.echo(line, err=True))
-    answer({"jobs": taken}, f"{taken} jobs were taken, none is left.", as_json)
+    said = "1 job was" if taken == 1 else f"{taken} jobs were"
+    answer({"jobs": taken}, f"{said} taken, none is left.", as_json)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 
 from quantlab.backtest.execution import AllIn, Costs, Execution, Risk
 from quantlab.backtest.metrics import METRICS
+from quantlab.backtest.sweep import sweep
 from quantlab.configuration import sections
 from quantlab.configuration.agreement import compare
 from quantlab.configuration.canonical import config_id, sha256
@@ -19,6 +20,7 @@ from quantlab.configuration.schema import load, validate
 from quantlab.configuration.searched import Search, parameter_entry
 from quantlab.errors import ConfigurationError, IntegrityError, UnknownNameError
 from quantlab.market.candles import Candles
+from quantlab.market.sample import sample_candles
 from quantlab.regimes import REGIMES, detect
 from quantlab.signals import Signals
 from quantlab.space import Choice, Float
@@ -351,6 +353,22 @@ def test_a_surface_whose_plateau_is_another_cell_is_refused():
 
     with pytest.raises(IntegrityError, match="validate this surface again"):
         Search.of(Other(), samples.PARAMS)
+
+
+@pytest.mark.parametrize("objective", ["sharpe", "fees_paid"])
+def test_the_rank_counts_the_cells_that_are_better(objective):
+    strategy, candles = get("sma_cross"), sample_candles()[:3_000]
+    grid = strategy.space.grid(fast=[5, 8, 12, 16], slow=[30, 50, 70, 90])
+    surface = sweep(strategy, candles, grid, progress=False)
+    found = surface.plateau(objective, min_trades=5).cell
+    search = Search.of(surface, found.params, objective=objective, min_trades=5)
+    own, others = found.metrics[objective], surface.eligible(objective, 5)
+    better = others < own if objective == "fees_paid" else others > own
+    assert search.rank == 1 + np.count_nonzero(better)
+    assert (search.rank, search.ranked) == (
+        Search.of_member(surface, found.index, objective=objective, min_trades=5).rank,
+        np.count_nonzero(np.isfinite(others)),
+    )
 
 
 def test_documents_are_plain_json():

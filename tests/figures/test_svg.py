@@ -84,3 +84,10 @@ def test_refuses_what_does_not_fit():
         parse(z=Z.T)
     with pytest.raises(InputError, match="not among the values"):
         parse(marks=[(7, 1.0, "peak")])
+
+
+def test_no_frame_crosses_the_name_of_another_mark():
+    marks = [(0.0005, 1.0, "one"), (0.001, 1.0, "two"), (0.0005, 1.25, "three")]
+    text, _ = parse(marks=marks)
+    last_frame = text.rindex('fill="none"')
+    assert all(last_frame < text.index(f">{name}</text>") for *_, name in marks)

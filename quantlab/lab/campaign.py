@@ -18,12 +18,14 @@ from quantlab.lab.spec import Spec
 from quantlab.market.synthetic import iid
 from quantlab.space import Cells, Grid, Points
 from quantlab.store.store import Store
+from quantlab.validation.budget import alpha_of
+from quantlab.validation.rerun import ENOUGH, NULLS
+from quantlab.validation.snooping import null_draws
+from quantlab.validation.thresholds import Gate
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_SEARCHES_OF_THE_GATE = 7
-"""With its default settings it runs the search seven times more, on parts of the history."""
 _PROBE_BARS, _PROBE_CELLS, _PROBE_GRID = 4_000, 256, 65_536
 
 
@@ -44,7 +46,11 @@ class Estimate(NamedTuple):
     ----------
     jobs, cells : int
     seconds : float
-        With so many workers, each as fast as this machine.
+        With so many workers, each as fast as this machine; where the gate is asked, if it refuses each search
+        as soon as luck has found as much often enough, which is the usual outcome.
+    most_seconds : float
+        If it draws every null market for each of them, as for one that it approves; later searches on the
+        same data draw more. The same as `seconds` where no gate is asked.
     workers : int
     measured : bool
         Whether it follows from jobs of the same kind that ran here; else from a probe on made-up candles,
@@ -58,6 +64,7 @@ class Estimate(NamedTuple):
     jobs: int
     cells: int
     seconds: float
+    most_seconds: float
     workers: int
     measured: bool
     unknown: int = 0
@@ -66,8 +73,10 @@ class Estimate(NamedTuple):
     def __str__(self) -> str:
         basis = "from earlier jobs" if self.measured else "from a probe of the sweeps alone"
         crew = f"{self.workers} worker{'s' if self.workers > 1 else ''}"
+        gate = f", up to {_duration(self.most_seconds)} where the gate draws all its null markets"
         return (
             f"{self.jobs} jobs, {self.cells:,} cells: about {_duration(self.seconds)} with {crew} ({basis})"
+            + (gate if self.most_seconds > self.seconds else "")
             + (f", and {self.unknown} of which no time is known: " if self.unknown else "")
             + "; ".join(self.failures)
         )
@@ -138,20 +147,32 @@ def estimate(store: Store, specs: Sequence[Spec], workers: int = 1) -> Estimate:
     """How long so many workers will take for these jobs."""
     rates: dict[tuple[str, str], float | str] = {}
     measured = bool(specs)
-    seconds = []
+    usual, most = [], []
     for spec in specs:
         kind = spec.strategy.name, spec.method
         if kind not in rates:
-            known = None if spec.gate else store.jobs.speed(*kind)
+            known = store.jobs.speed(*kind)
             measured &= known is not None
             rates[kind] = known or _probe(spec)
-        rate, times = rates[kind], 1 + (_SEARCHES_OF_THE_GATE if spec.gate else 0)
+        rate = rates[kind]
         if not isinstance(rate, str):
-            seconds.append(times * spec.work / rate)
-    longest = max([sum(seconds) / max(workers, 1), *seconds], default=0.0)
-    cells, unknown = sum(spec.size for spec in specs), len(specs) - len(seconds)
+            few, all_of_them = _searches(spec.gate)
+            usual.append(few * spec.work / rate)
+            most.append(all_of_them * spec.work / rate)
+    crew = max(workers, 1)
+    seconds, most_seconds = (max([sum(each) / crew, *each], default=0.0) for each in (usual, most))
+    cells, unknown = sum(spec.size for spec in specs), len(specs) - len(usual)
     why = tuple(f"{kind[0]} failed with {rate}" for kind, rate in rates.items() if isinstance(rate, str))
-    return Estimate(len(specs), cells, longest, max(workers, 1), measured, unknown, why)
+    return Estimate(len(specs), cells, seconds, most_seconds, crew, measured, unknown, why)
+
+
+def _searches(gate: Gate | None) -> tuple[int, int]:
+    """How often a search is made: if the gate refuses as soon as it can, and if it draws all null markets."""
+    if gate is None:
+        return 1, 1
+    parts = 1 + gate.folds + 1  # the whole history, the past of each window, the first part for recency
+    draws = null_draws(gate, alpha_of(1, gate.alpha))
+    return parts + len(NULLS) * ENOUGH, parts + len(NULLS) * draws
 
 
 def _probe(spec: Spec) -> float | str:

@@ -286,12 +286,15 @@ def put_result(
 
 
 def speed(connection: psycopg.Connection, strategy: str, method: str) -> float | None:
-    """Cells times bars per second of a strategy's last jobs that ran through at once; None if none did."""
+    """Cells times bars per second of a strategy's last jobs that ran through at once; None if none did.
+
+    Jobs that asked the gate do not count: it makes the same search many times over.
+    """
     query = """
         select sum(work) / sum(extract(epoch from completed_at - started_at))::float8 from (
             select * from training_jobs
             where status = 'completed' and attempt = 1 and strategy_id = %s and optimization_method = %s
-                and not coalesce((result ->> 'found')::boolean, false)
+                and not coalesce((result ->> 'found')::boolean, false) and spec ->> 'gate' is null
             order by number desc limit 20) last"""
     row = connection.execute(query, [strategy, method]).fetchone()
     return None if row is None or row[0] is None else float(row[0])

@@ -125,6 +125,6 @@ class Jobs:
             jobs.put_result(connection, **row)
 
     def speed(self, strategy: str, method: str) -> float | None:
-        """Cells times bars per second of the last jobs of a strategy; None if there were none."""
+        """Cells times bars per second of a strategy's last jobs without a gate; None if there were none."""
         with self._connections.transaction() as connection:
             return jobs.speed(connection, strategy, method)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ from job_helpers import GRID, market, submitted
 
 import quantlab as ql
 from quantlab.errors import InputError, JobError, NotStoredError
-from quantlab.lab import Lab
-from quantlab.lab.spec import read_cells, read_execution
+from quantlab.lab import Lab, campaign
+from quantlab.lab.spec import make_spec, read_cells, read_execution
 from quantlab.lab.work import Worker
 from quantlab.market.synthetic import iid
 from quantlab.validation.thresholds import Gate
@@ -86,25 +87,63 @@ def test_unknown_jobs_are_answered_with_the_last_ones(lab: Lab) -> None:
         job.cancel()
 
 
+def test_the_estimate_counts_the_searches_that_the_gate_makes_again(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign, "_probe", lambda spec: 1e6)
+    candles = market(lab, 72, bars=2_000)
+    gates: list[Any] = [False, Gate(), Gate(folds=2, draws=400), Gate(alpha=0.001)]
+    specs = [make_spec(lab.store, "slow_average", candles, GRID, validate=gate) for gate in gates]
+    once = specs[0].work / 1e6
+    for spec, parts, draws in zip(specs, (1, 8, 4, 8), (0, 328, 400, 3_289), strict=True):
+        found = campaign.estimate(lab.store, [spec])
+        nulls = 20 if spec.gate else 0
+        assert found.seconds == pytest.approx((parts + nulls) * once)
+        assert found.most_seconds == pytest.approx((parts + 2 * draws) * once)
+        assert ("where the gate draws all its null markets" in str(found)) == bool(spec.gate)
+    together = campaign.estimate(lab.store, specs, workers=2)
+    assert together.seconds == pytest.approx((1 + 28 + 24 + 28) * once / 2)
+    assert together.most_seconds == pytest.approx((8 + 2 * 3_289) * once)  # the longest job, by one worker
+
+
+def test_jobs_that_ask_the_gate_do_not_slow_the_estimate_of_others(lab: Lab) -> None:
+    candles = market(lab, 73, bars=500)
+    spec = make_spec(lab.store, "slow_average", candles, GRID, validate=True)
+    where = "strategy_of_this_test", "grid"
+    for gate, seconds in ((spec.gate, 1_000.0), (None, 2.0)):
+        row = spec.columns() | {"strategy_id": where[0], "work": 600}
+        id = lab.store.jobs.submit(row, replace(spec, gate=gate).to_json())
+        taken = lab.store.jobs.lease("somebody", 30.0)
+        assert taken is not None
+        assert taken.id == id
+        lab.store.jobs.finish(id, 1, "completed", result={})
+        with lab.store._connections.transaction() as connection:
+            connection.execute(
+                "update training_jobs set completed_at = started_at + %s * interval '1 s' where id = %s",
+                [seconds, id],
+            )
+    assert lab.store.jobs.speed(*where) == pytest.approx(300.0)
+
+
 def test_a_campaign_isolates_what_cannot_be_done(lab: Lab) -> None:
     one, two = market(lab, 70, bars=500), market(lab, 71, bars=500)
-    campaign = lab.train(
+    made = lab.train(
         ["slow_average", "breaking", "slow_average"],
         [one.exchange],
         [one.symbol, two.symbol, "NO/SUCH"],
         "4h",
         workers=2,
     )
-    assert len(campaign.jobs) == 4
-    assert len(campaign.refused) == 2
-    assert campaign.estimate.unknown == 2
-    (why,) = campaign.estimate.failures
+    assert len(made.jobs) == 4
+    assert len(made.refused) == 2
+    assert made.estimate.unknown == 2
+    (why,) = made.estimate.failures
     assert why.startswith("breaking failed with")
-    assert why in str(campaign.estimate)
-    assert campaign.estimate.seconds > 0
-    assert "2 refused" in repr(campaign)
-    assert lab.work(campaign=campaign, say=lambda _: None) == 4
-    frame = campaign.wait(1.0).to_frame()
+    assert why in str(made.estimate)
+    assert made.estimate.seconds > 0
+    assert "2 refused" in repr(made)
+    assert lab.work(campaign=made, say=lambda _: None) == 4
+    frame = made.wait(1.0).to_frame()
     assert frame["status"].value_counts().to_dict() == {"completed": 2, "failed": 2, "refused": 2}
     assert frame["error"].str.contains("no candles of .*NO/SUCH").sum() == 2
     later = lab.train("slow_average", one.exchange, [one.symbol, two.symbol], "4h")

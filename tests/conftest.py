@@ -1,4 +1,4 @@
-"""What all tests share: nothing may leave this machine."""
+"""What all tests share: nothing may leave this machine, and no verdict depends on how busy it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import socket
 from collections.abc import Iterator
 from typing import Any
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("quantlab", deadline=None)
+hypothesis.settings.load_profile("quantlab")
 
 _connect = socket.socket.connect
 

@@ -17,13 +17,12 @@ from quantlab.backtest.execution import Execution
 from quantlab.backtest.extras import Extras
 from quantlab.backtest.intrabar import check_intrabar
 from quantlab.backtest.local import Job
-from quantlab.backtest.metrics import METRICS
 from quantlab.backtest.request import Request, make_request, rules_under
 from quantlab.backtest.surface import CandlesIdentity, Surface, identity
 from quantlab.errors import InputError, demand
 from quantlab.market.candles import Candles, check_candles
 from quantlab.signals import Strategy, find_strategy
-from quantlab.space import Cells, Grid, Points
+from quantlab.space import Cells, Grid, Points, Space
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +61,7 @@ class Task:
         Parameters
         ----------
         metrics : mapping of str to float64 array, shape of the cells
-            Every name of `METRICS`.
+            Every name of `quantlab.backtest.metrics.METRICS`.
         rows : float64 array (request.rows - metrics, *shape of the cells), optional
             What was asked for besides.
         """
@@ -146,6 +145,15 @@ def cells_of(strategy: Strategy, given: Cells | Mapping[str, Any] | None) -> Cel
     return cells
 
 
+def read_cells(space: Space, document: Mapping[str, Any]) -> Cells:
+    """The cells that their `to_json` wrote."""
+    kind = "axes" if "axes" in document else "columns"
+    checked = {
+        name: space[name].check(np.asarray(values), space.owner) for name, values in document[kind].items()
+    }
+    return Grid(space, checked, document["fixed"]) if kind == "axes" else Points(space, checked)
+
+
 def check_markets(candles: Sequence[Candles]) -> None:
     """Refuse what is no list of different candles."""
     listed = isinstance(candles, Sequence) and not isinstance(candles, str)
@@ -200,4 +208,12 @@ def surface_key(
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
-__all__ = ["METRICS", "Task", "as_execution", "check_markets", "make_tasks", "one_each", "surface_key"]
+__all__ = [
+    "Task",
+    "as_execution",
+    "check_markets",
+    "make_tasks",
+    "one_each",
+    "read_cells",
+    "surface_key",
+]

@@ -16,7 +16,6 @@ from quantlab.figures.svg_parts import svg_document, svg_text
 from quantlab.figures.svg_parts import svg_number as _n
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66.0, 18.0, 48.0, 30.0
-_PANEL_GAP = 10.0
 LINES = ("#6b4fa0", "#1b7f79", "#b0416b", "#5d6b2f")
 """Colours of the lines over the candles."""
 

@@ -10,8 +10,9 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from quantlab.backtest.surface import CandlesIdentity, Surface
+from quantlab.backtest.task import read_cells
 from quantlab.errors import JobError
-from quantlab.lab.spec import read_cells, read_execution, read_spec
+from quantlab.lab.spec import read_execution, read_spec
 from quantlab.lab.sweeps import read
 from quantlab.signals import find_strategy
 from quantlab.store.jobs import JobRow

@@ -19,12 +19,12 @@ from quantlab.backtest.engine import engine_hash
 from quantlab.backtest.execution import AllIn, Costs, Execution, Risk
 from quantlab.backtest.request import Request
 from quantlab.backtest.surface import identity
-from quantlab.backtest.task import Task, as_execution, make_tasks
+from quantlab.backtest.task import Task, as_execution, make_tasks, read_cells
 from quantlab.errors import InputError, JobError, NotStoredError, UnknownNameError, demand
 from quantlab.market.candles import Candles, check_candles
 from quantlab.search.question import Question, make_question
 from quantlab.signals import REGISTRY, Strategy, find_strategy
-from quantlab.space import Cells, Grid, Points, Space
+from quantlab.space import Cells
 from quantlab.store.store import Store
 from quantlab.validation.thresholds import Gate
 
@@ -240,15 +240,6 @@ def read_spec(store: Store, spec: Mapping[str, Any]) -> Spec:
         options=spec["options"],
         gate=None if spec["gate"] is None else Gate.from_json(spec["gate"]),
     )
-
-
-def read_cells(space: Space, document: Mapping[str, Any]) -> Cells:
-    """The cells that their `to_json` wrote."""
-    kind = "axes" if "axes" in document else "columns"
-    checked = {
-        name: space[name].check(np.asarray(values), space.owner) for name, values in document[kind].items()
-    }
-    return Grid(space, checked, document["fixed"]) if kind == "axes" else Points(space, checked)
 
 
 def read_execution(document: Mapping[str, Any]) -> Execution:

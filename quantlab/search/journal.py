@@ -14,11 +14,12 @@ from quantlab.backtest.execution import Execution
 from quantlab.backtest.markets import MarketSurface
 from quantlab.backtest.metrics import METRICS
 from quantlab.backtest.surface import Surface
+from quantlab.backtest.task import read_cells
 from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.search.objective import Objective, Searched
 from quantlab.signals import Strategy
-from quantlab.space import Cells, Grid, Points, Space
+from quantlab.space import Cells, Space
 
 _REASONS = {
     "strategy": "another strategy",
@@ -82,29 +83,20 @@ class Batch:
 
     def head(self) -> str:
         """Everything but the values, as JSON."""
-        kind = "grid" if isinstance(self.cells, Grid) else "points"
-        shape = list(self.values.shape)
         what = {
             "asked": self.asked,
             "share": self.share,
-            "kind": kind,
-            "shape": shape,
+            "shape": list(self.values.shape),
             "counted": self.counted,
+            "cells": self.cells.to_json(),
         }
-        return json.dumps(what | {"counted": self.counted, "cells": self.cells.to_json()})
+        return json.dumps(what)
 
     @classmethod
     def read(cls, head: str, values: np.ndarray, space: Space) -> Batch:
         """What `head` and the flat values were made from."""
         what = json.loads(head)
-        told = what["cells"]
-        cells: Cells
-        if what["kind"] == "grid":
-            axes = {n: space[n].check(np.asarray(v), space.owner) for n, v in told["axes"].items()}
-            cells = Grid(space, axes, told["fixed"])
-        else:
-            checked = {n: space[n].check(np.asarray(v), space.owner) for n, v in told["columns"].items()}
-            cells = Points(space, checked)
+        cells = read_cells(space, what["cells"])
         return cls(what["asked"], what["share"], cells, values.reshape(what["shape"]), what["counted"])
 
 

@@ -141,12 +141,6 @@ class Store:
         with self._connections.transaction() as connection:
             return surfaces.has(connection, key)
 
-    def record_search(
-        self, key: str, fingerprint: str, family: str, strategy: str, cells: int, kind: str
-    ) -> bool:
-        """Count a search whose period is not known, once; False if it was counted before. See `count`."""
-        return self.count(Entry(key, fingerprint, family, strategy, cells, kind)) == 1
-
     def count(self, *entries: Entry) -> int:
         """Count searches or batches in the ledger, each once; returns how many were not counted before.
 

@@ -10,9 +10,10 @@ import slow_strategies
 from job_helpers import GRID, market, submitted
 
 import quantlab as ql
+from quantlab.backtest.task import read_cells
 from quantlab.errors import InputError, JobError, NotStoredError
 from quantlab.lab import Lab, campaign
-from quantlab.lab.spec import make_spec, read_cells, read_execution
+from quantlab.lab.spec import make_spec, read_execution
 from quantlab.lab.work import Worker
 from quantlab.market.synthetic import iid
 from quantlab.validation.thresholds import Gate

@@ -12,6 +12,7 @@ from stored_configurations import columns, digest, payload
 
 from quantlab.errors import IntegrityError, StoreError
 from quantlab.store.store import Store
+from quantlab.store.trials import Entry
 
 
 def stored(store: Store, number: int = 1, **changes: object) -> tuple[str, str]:
@@ -197,7 +198,7 @@ def test_hostile_statements_of_the_owner_are_refused(store: Store, sql: psycopg.
     old, sha = stored(store, 2, regime="bull")
     store.approve(old, sha, "ana", "good")
     store.revoke(old, "ana", "bad")
-    store.record_search("k", "f", "coinbase:BTC/USD", "s", 5, "grid")
+    store.count(Entry("k", "f", "coinbase:BTC/USD", "s", 5, "grid"))
     before = state(sql)
     for role in ("origin", "replica"):
         sql.execute(f"set session_replication_role = {role}")

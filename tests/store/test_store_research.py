@@ -19,6 +19,7 @@ from quantlab.errors import InputError, NotStoredError, StoreError
 from quantlab.settings import Settings
 from quantlab.store import arrow, open_store
 from quantlab.store.store import Store
+from quantlab.store.trials import Entry
 
 KEY = "ab" * 32
 META = {
@@ -88,13 +89,13 @@ def test_two_who_store_the_same_surface_at_once_agree(store: Store) -> None:
 def test_the_ledger_counts_every_search_once(store: Store) -> None:
     family = "coinbase:BTC/USD"
     assert (store.searches(family), store.trials_ever(family)) == (0, 0)
-    assert store.record_search("k1", "f1", family, "sma_cross", 200_000, "grid")
-    assert not store.record_search("k1", "f1", family, "sma_cross", 200_000, "grid")
-    assert store.record_search("k2", "f2", family, "sma_cross", 3_000_000_000, "grid")
-    assert store.record_search("k3", "f3", "coinbase:ETH/USD", "sma_cross", 7, "tpe")
+    assert store.count(Entry("k1", "f1", family, "sma_cross", 200_000, "grid")) == 1
+    assert store.count(Entry("k1", "f1", family, "sma_cross", 200_000, "grid")) == 0
+    assert store.count(Entry("k2", "f2", family, "sma_cross", 3_000_000_000, "grid")) == 1
+    assert store.count(Entry("k3", "f3", "coinbase:ETH/USD", "sma_cross", 7, "tpe")) == 1
     assert (store.searches(family), store.trials_ever(family)) == (2, 3_000_200_000)
     with pytest.raises(StoreError):
-        store.record_search("k4", "f1", family, "sma_cross", 0, "grid")
+        store.count(Entry("k4", "f1", family, "sma_cross", 0, "grid"))
 
 
 def test_a_checkpoint_survives_the_death_of_the_process(store: Store, dsn: str, tmp_path: Path) -> None:

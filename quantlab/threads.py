@@ -13,9 +13,25 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TypeVar
 
+from quantlab.errors import InputError
+
 T = TypeVar("T")
 
-PROCESSORS = int(os.environ.get("QUANTLAB_THREADS") or os.cpu_count() or 1)
+SETTING = "QUANTLAB_THREADS"
+
+
+def _processors() -> int:
+    wanted = os.environ.get(SETTING)
+    if not wanted:
+        return os.cpu_count() or 1
+    if not wanted.strip().isdecimal() or int(wanted) < 1:
+        raise InputError(
+            f"{SETTING} must be a whole number of at least 1, got {wanted!r}: unset it to use all processors."
+        )
+    return int(wanted)
+
+
+PROCESSORS = _processors()
 """Threads of a call that is not told how many; QUANTLAB_THREADS may say so for a whole process."""
 
 _TICK_S = 0.05

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Future
 
 import pytest
 
 from quantlab import threads
+from quantlab.errors import InputError
 
 
 class LateFuture(Future):
@@ -34,3 +36,22 @@ def test_a_timeout_of_the_call_itself_is_raised():
 
     with pytest.raises(TimeoutError, match="its own"):
         threads.aside(call)
+
+
+@pytest.mark.parametrize(
+    ("setting", "processors"), [("3", 3), (" 1 ", 1), ("", os.cpu_count()), (None, os.cpu_count())]
+)
+def test_threads_of_a_process_follow_the_environment(monkeypatch, setting, processors):
+    monkeypatch.delenv(threads.SETTING, raising=False)
+    if setting is not None:
+        monkeypatch.setenv(threads.SETTING, setting)
+    assert threads._processors() == processors
+
+
+@pytest.mark.parametrize("setting", ["two", "0", "-1", "1.5"])
+def test_a_number_of_threads_that_makes_no_sense_is_told(monkeypatch, setting):
+    monkeypatch.setenv(threads.SETTING, setting)
+    with pytest.raises(
+        InputError, match=f"QUANTLAB_THREADS must be a whole number of at least 1, got '{setting}'"
+    ):
+        threads._processors()

@@ -24,7 +24,7 @@ class Blocks:
     sum, sum_of_squares : float64 array (S, *shape of the cells)
         Of daily returns.
     exposure : float64 array (S, *shape of the cells)
-        Sum over bars of the signed notional at entry over equity at entry.
+        Sum over bars of the signed notional over equity, taken at the entry and anew as each UTC day begins.
     market : float64 array (S,)
         Sum of the market's own daily returns.
     """

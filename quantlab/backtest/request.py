@@ -25,7 +25,8 @@ REGIME_METRICS = ("trades", "net_profit", "win_rate", "profit_factor", "expectan
 """Figures of the trades decided in one regime, in their order in the rows."""
 
 BLOCK_SUMS = ("sum", "sum_of_squares", "exposure")
-"""Sums over the days of one block: daily returns, their squares, signed notional at entry per bar."""
+"""Sums over the days of one block: daily returns, their squares, signed notional over equity per bar, taken
+at the entry and anew as each UTC day begins."""
 
 
 @dataclass(frozen=True, eq=False)

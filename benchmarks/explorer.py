@@ -19,6 +19,9 @@ page itself:
 - `bytes_to_show`: what came over the websocket from running the cell to the widget standing there;
 - `ready_s`: from running the cell to the widget standing there.
 
+`chart` is `lab.chart` over 100,000 bars: the times between frames while every frame zooms, or moves
+(`benchmarks/chart.py` says more).
+
 The medians of `million` stand by themselves as well. With `--images FOLDER` the pictures of docs/explore.md
 are taken too.
 """
@@ -39,6 +42,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "explore"))
 
+from chart import figures
 from jupyter import CHROMIUM, Page, browser, jupyter, notebook, opened
 
 SETUP = """import numpy as np
@@ -58,6 +62,7 @@ SURFACES = {
         'lab.explore(surface, x="deviation", y="exit_z", min_trades=1)',
     ),
 }
+CHART_BARS = 100_000
 _TAKE = """([name, act]) => {
   const root = document.querySelector('.qlx');
   delete root.dataset[name];
@@ -184,6 +189,8 @@ def run(repeats: int, only: str | None) -> dict[str, Any]:
     for figure in flat if "million" in found else ():
         value = found["million"][figure]
         found[figure] = value["median"] if isinstance(value, dict) else value
+    if only in (None, "chart"):
+        found["chart"] = {name: round(value, 1) for name, value in figures(CHART_BARS, steps=120).items()}
     found["load_average"] = round(os.getloadavg()[0], 2)
     return found
 
@@ -191,7 +198,7 @@ def run(repeats: int, only: str | None) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--only", choices=SURFACES)
+    parser.add_argument("--only", choices=[*SURFACES, "chart"])
     parser.add_argument("--images", type=Path)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
@@ -206,12 +213,12 @@ def main() -> None:
     if options.json:
         print(json.dumps(found))
         return
-    for name in SURFACES:
+    for name in (*SURFACES, "chart"):
         with contextlib.suppress(KeyError):
             for figure, value in found[name].items():
                 many = isinstance(value, dict)
                 told = f"{value['median']:.1f} (most {value['most']:.1f})" if many else f"{value:,}"
-                print(f"{name:>8} {figure:>16}: {told}")
+                print(f"{name:>8} {figure:>18}: {told}")
     print(f"load average {found['load_average']}")
 
 

@@ -60,11 +60,8 @@ def notebook(cells: Sequence[str]) -> str:
     return json.dumps({"cells": made, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5})
 
 
-@contextlib.contextmanager
-def jupyter(home: Path) -> Iterator[Jupyter]:
-    """JupyterLab with settings, kernels and a lab of its own under `home`."""
-    root = home / "notebooks"
-    root.mkdir(parents=True)
+def own_folders(home: Path) -> dict[str, str]:
+    """The environment of a server whose settings, kernels and lab lie under `home`."""
     own = {
         "JUPYTER_CONFIG_DIR": "config",
         "JUPYTER_DATA_DIR": "share",
@@ -77,10 +74,19 @@ def jupyter(home: Path) -> Iterator[Jupyter]:
     environment = {**os.environ, **{name: str(home / folder) for name, folder in own.items()}}
     environment.pop("QUANTLAB_DSN", None)
     environment["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
+    return environment
+
+
+@contextlib.contextmanager
+def jupyter(home: Path) -> Iterator[Jupyter]:
+    """JupyterLab with settings, kernels and a lab of its own under `home`."""
+    root = home / "notebooks"
+    root.mkdir(parents=True)
+    environment = own_folders(home)
     quiet = home / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     quiet.parent.mkdir(parents=True)
     quiet.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}), encoding="utf-8")
-    found = Jupyter(_free_port(), secrets.token_hex(16), root, home / "jupyter.log")
+    found = Jupyter(free_port(), secrets.token_hex(16), root, home / "jupyter.log")
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
         "--ServerApp.ip=127.0.0.1",
@@ -203,7 +209,8 @@ def _wait(found: Jupyter, server: subprocess.Popen[bytes]) -> None:
     raise AssertionError(f"JupyterLab does not answer: {found.log.read_text()[-2000:]}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

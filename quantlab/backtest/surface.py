@@ -225,11 +225,26 @@ class Surface(Drawing):
         return Cell(tuple(map(int, index)), self.cells.cell(index), metrics)
 
     def eligible(self, metric: str = "sharpe", min_trades: int = 30) -> np.ndarray:
-        """`metric` with NaN where a cell has fewer than `min_trades` closed trades."""
+        """`metric`, shape of the cells, with NaN where a cell has fewer than `min_trades` closed trades."""
         return np.where(self["trades"] >= min_trades, self[metric], np.nan)
 
     def best(self, metric: str = "sharpe", min_trades: int = 30) -> Cell:
-        """The cell with the best `metric` (lowest where lower is better); do not trade it: see `plateau`."""
+        """The cell with the best `metric` (lowest where lower is better); do not trade it: see `plateau`.
+
+        Parameters
+        ----------
+        metric : str
+            One of `METRICS`.
+        min_trades : int
+            Least closed trades of a cell that is looked at.
+
+        Raises
+        ------
+        UnknownNameError
+            There is no such metric.
+        InputError
+            No cell has the metric and trades enough, or satisfies the constraints.
+        """
         if not self.cells.allowed.any():
             clauses = " and ".join(f"`{clause}`" for clause in self.cells.space.constraints)
             raise InputError(
@@ -244,7 +259,10 @@ class Surface(Drawing):
         return self.cell(tuple(map(int, np.unravel_index(int(np.nanargmax(values)), self.shape))))
 
     def plateau(self, metric: str = "sharpe", min_trades: int = 30) -> Plateau:
-        """The cell whose neighbourhood is best: mean minus one standard deviation of a narrow kernel."""
+        """The cell whose neighbourhood is best: mean minus one standard deviation of a narrow kernel.
+
+        Parameters and errors as of `best`; see `quantlab.backtest.plateau.find_plateau`.
+        """
         from quantlab.backtest.plateau import find_plateau
 
         return find_plateau(self, metric, min_trades)

@@ -123,6 +123,19 @@ class HoldingOut:
         """Give the bars of a hold-out free for searches; who did it and why is kept for ever.
 
         A later hold-out of the market must begin after the last bar that is stored now.
+
+        Parameters
+        ----------
+        exchange, symbol : str
+        by, reason : str
+            Who takes responsibility, and why.
+
+        Raises
+        ------
+        InputError
+            Nobody or no reason is named.
+        NotStoredError
+            No hold-out of the market is in force.
         """
         if not by.strip() or not reason.strip():
             raise InputError(f"a release names who and why, got by={by!r}, reason={reason!r}.")

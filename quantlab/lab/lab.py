@@ -97,7 +97,29 @@ class Lab(Judging, Training, Planning, Exploring, Views):
         timeframe: str = "",
         absent: Literal["lost", "no_trade"] = "lost",
     ) -> int:
-        """Store candles, or a frame of the market named (see `Candles.from_frame`); returns the revision."""
+        """Store candles, or a frame of the market named; new bars are added, changed ones replaced.
+
+        Parameters
+        ----------
+        candles : Candles or pandas.DataFrame
+            Columns and times of a frame: see `Candles.from_frame`.
+        exchange, symbol, timeframe : str
+            Of a frame: ``"kraken"``, ``"BTC/USD"``, ``"1h"``.
+        absent : {"lost", "no_trade"}
+            What it means that a frame has no row for a bar: see `Candles.from_arrays`.
+
+        Returns
+        -------
+        int
+            The revision of the series, one more than before if anything changed.
+
+        Raises
+        ------
+        InputError
+            A frame that does not say of which market it is.
+        CandlesError
+            A frame that cannot be trusted, with the first row at fault.
+        """
         if not isinstance(candles, Candles):
             if hasattr(candles, "columns") and not (exchange and symbol and timeframe):
                 raise InputError(
@@ -228,7 +250,20 @@ class Lab(Judging, Training, Planning, Exploring, Views):
         return study
 
     def run(self, surface: Surface, cell: Cell | Mapping[str, Any]) -> Run:
-        """Backtest one cell: its trades, its equity, its metrics. One that the surface lacks is a trial."""
+        """Backtest one cell: its trades, its equity, its metrics. One that the surface lacks is a trial.
+
+        Parameters
+        ----------
+        surface : Surface
+            Whose strategy, candles and rules are used.
+        cell : Cell or mapping of parameter to value
+            Parameters that it does not name stay at their default.
+
+        Raises
+        ------
+        InputError
+            A value or combination that the strategy does not allow, or stored candles that have changed.
+        """
         params = cell.params if isinstance(cell, Cell) else cell
         count_others(self.store, surface, surface.strategy.space.points([params]), self._searches)
         detail = None if surface.intrabar is None else self._known(surface.intrabar)
@@ -236,7 +271,19 @@ class Lab(Judging, Training, Planning, Exploring, Views):
         return run_cell(surface.strategy, candles, params, surface.execution, intrabar=detail)
 
     def daily_returns(self, surface: Surface, cells: Sequence[Cell | Mapping[str, Any]]) -> np.ndarray:
-        """Equity returns per UTC day of chosen cells of a surface, shape ``(cells, n_days)``."""
+        """Equity returns per UTC day of chosen cells, costs included. Those that the surface lacks are trials.
+
+        Parameters
+        ----------
+        surface : Surface
+            Whose strategy, candles and rules are used.
+        cells : sequence of Cell or mapping of parameter to value
+
+        Returns
+        -------
+        float64 array, shape (cells, n_days)
+            Fractions, known at the end of their day; NaN for a cell that breaks a constraint.
+        """
         points = surface.strategy.space.points([c.params if isinstance(c, Cell) else c for c in cells])
         count_others(self.store, surface, points, self._searches)
         detail = None if surface.intrabar is None else self._known(surface.intrabar)
@@ -261,7 +308,29 @@ class Lab(Judging, Training, Planning, Exploring, Views):
         """Write one self-contained HTML file about one or more verdicts of this lab; returns its path.
 
         Of an ensemble it shows all members together, a table of them, and the trades of the best one.
-        A small one, for a mail, has static pictures and runs no script.
+
+        Parameters
+        ----------
+        *verdicts : Verdict
+            From `validate`, a section each.
+        path : path-like, optional
+            By default in ``reports/`` of the lab, named after the first verdict's strategy and surface.
+        commands : sequence of str
+            What to type to get this again; shown at the end of each section.
+        small : bool
+            For a mail: static pictures, no script.
+
+        Returns
+        -------
+        Path
+            The file, absolute. An older one of that name is replaced when the new one is complete.
+
+        Raises
+        ------
+        InputError
+            No verdict, or one that this lab did not make.
+        OSError
+            The file cannot be written; nothing is left behind.
         """
         from quantlab.explore.report import ReportData, write
         from quantlab.explore.section import section

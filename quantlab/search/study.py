@@ -342,7 +342,16 @@ class Study:
         return exported(self, storage, name)
 
     def again(self, candles: Any, *, seed: int | None = None, progress: bool = False) -> Study:
-        """The same search from its start, with its full budget, on other candles or with another seed."""
+        """The same search from its start, with its full budget, on other candles or with another seed.
+
+        Parameters
+        ----------
+        candles : Candles or sequence of Candles
+        seed : int, optional
+            By default that of this search.
+        progress : bool
+            Show a bar.
+        """
         from quantlab.search.run import search
 
         return search(
@@ -365,6 +374,8 @@ class Study:
             Those of the search.
         trials : int, optional
             The new budget.
+        progress : bool
+            Show a bar.
 
         Raises
         ------

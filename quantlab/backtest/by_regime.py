@@ -41,7 +41,7 @@ def by_regime(
     if not len(label) == len(timestamps) == len(run.equity):
         raise InputError(
             f"labels and timestamps must be of the run's {len(run.equity):,} bars, got {len(label):,} and "
-            f"{len(timestamps):,}."
+            f"{len(timestamps):,}: detect the regimes on the candles it was run on."
         )
     ends = last_bars(timestamps)
     before = np.concatenate(([-1], label[ends[:-1]]))  # nothing was known before the first day

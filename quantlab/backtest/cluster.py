@@ -90,7 +90,10 @@ class Workers:
 
     def __init__(self, client: distributed.Client) -> None:
         if client.asynchronous:
-            raise InputError("`cluster` must be a client that waits for answers, got an asynchronous one.")
+            raise InputError(
+                "`cluster` must be a client that waits for answers, got an asynchronous one: give the "
+                "address of the scheduler, or distributed.Client(address)."
+            )
         self._client = client
         self._threads, self._counted = 1, 0.0
         self._check()

@@ -289,5 +289,6 @@ def _orders(run: Run, rows: Rows, prices: _Prices, costs: Costs, capital: float)
 def _check_length(run: Run, candles: Candles) -> None:
     if len(candles) != len(run.equity):
         raise InputError(
-            f"the candles must be those of the run, got {len(candles)} bars for a run of {len(run.equity)}."
+            f"the candles must be those of the run, got {len(candles):,} bars for a run of "
+            f"{len(run.equity):,}: pass the candles it was run on, or call lab.inspect."
         )

@@ -174,7 +174,8 @@ def _labels(regimes: Any, candles: Candles) -> tuple[np.ndarray | None, tuple[st
         labels = np.asarray(regimes)
     if labels.shape != (n_bars,):
         raise InputError(
-            f"`regimes` must label each of the {n_bars:,} bars, got an array of shape {labels.shape}."
+            f"`regimes` must label each of the {n_bars:,} bars, got an array of shape {labels.shape}: detect "
+            "them on the candles of the sweep."
         )
     if not np.issubdtype(labels.dtype, np.integer):
         raise InputError(

@@ -103,7 +103,10 @@ def make_tasks(
     labels, lower = one_each("regimes", regimes, candles), one_each("intrabar", intrabar, candles)
     for market, label, detail in zip(candles, labels, lower, strict=True):
         if detail is not None and not isinstance(detail, Candles):
-            raise InputError(f"`intrabar` must be Candles of a lower timeframe, got {type(detail).__name__}.")
+            raise InputError(
+                f"`intrabar` must be Candles of a lower timeframe, got {type(detail).__name__}: "
+                "lab.candles(exchange, symbol, timeframe) hands out stored ones."
+            )
         if detail is not None:
             check_intrabar(market, detail)
         request = make_request(market, execution, assumptions, label, blocks)

@@ -173,7 +173,9 @@ def approve(document: Mapping[str, Any], *, by: str, reason: str, at: datetime |
         candidate, its stage may not trade, it has expired.
     """
     if not by.strip() or not reason.strip():
-        raise ConfigurationError(f"an approval names who and why, got by={by!r}, reason={reason!r}.")
+        raise ConfigurationError(
+            f"an approval names who and why, got by={by!r}, reason={reason!r}: write both."
+        )
     lifecycle = document["lifecycle"]
     approval = {
         "by": by,

@@ -129,7 +129,8 @@ def _check_lifecycle(document: Mapping[str, Any]) -> None:
             )
     if lifecycle["stage"] not in TRADABLE:
         raise ConfigurationError(
-            f"stage {lifecycle['stage']} may not be traded, only {' and '.join(TRADABLE)}."
+            f"stage {lifecycle['stage']} may not be traded, only {' and '.join(TRADABLE)}: fetch a "
+            "configuration in one of these."
         )
     if document["risk_limits"]["drawdown_stop"] is None:
         raise ConfigurationError(

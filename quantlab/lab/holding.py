@@ -138,7 +138,7 @@ class HoldingOut:
             No hold-out of the market is in force.
         """
         if not by.strip() or not reason.strip():
-            raise InputError(f"a release names who and why, got by={by!r}, reason={reason!r}.")
+            raise InputError(f"a release names who and why, got by={by!r}, reason={reason!r}: write both.")
         family = f"{exchange}:{symbol}"
         held = get(self.store.hold_outs.in_force(family), family)
         self.store.hold_outs.end(held, "release", reason.strip(), by.strip())

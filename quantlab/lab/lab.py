@@ -271,7 +271,7 @@ class Lab(Judging, Training, Planning, Exploring, Views):
         return run_cell(surface.strategy, candles, params, surface.execution, intrabar=detail)
 
     def daily_returns(self, surface: Surface, cells: Sequence[Cell | Mapping[str, Any]]) -> np.ndarray:
-        """Equity returns per UTC day of chosen cells, costs included. Those that the surface lacks are trials.
+        """Equity returns per UTC day of chosen cells, after costs. Those that the surface lacks are trials.
 
         Parameters
         ----------
@@ -336,7 +336,7 @@ class Lab(Judging, Training, Planning, Exploring, Views):
         from quantlab.explore.section import section
 
         if not verdicts:
-            raise InputError("a report needs at least one verdict, got none.")
+            raise InputError("a report needs at least one verdict, got none: lab.validate(...) returns one.")
         sections = []
         for verdict in verdicts:
             judged = self._origin(verdict)

@@ -23,7 +23,10 @@ def columns(frame: pd.DataFrame) -> tuple[np.ndarray, ...]:
         `frame` is not a frame, a column is missing, doubled or not numeric, or there are no bar times.
     """
     if not hasattr(frame, "columns") or not hasattr(frame, "index"):
-        raise CandlesError(f"candles are read from a pandas DataFrame, got {type(frame).__name__}.")
+        raise CandlesError(
+            f"candles are read from a pandas DataFrame, got {type(frame).__name__}: pandas.read_csv, "
+            "pandas.read_parquet and pandas.DataFrame(rows, columns=...) make one."
+        )
     return _timestamps(frame), *(_numbers(frame, name) for name in COLUMNS)
 
 

@@ -342,16 +342,7 @@ class Study:
         return exported(self, storage, name)
 
     def again(self, candles: Any, *, seed: int | None = None, progress: bool = False) -> Study:
-        """The same search from its start, with its full budget, on other candles or with another seed.
-
-        Parameters
-        ----------
-        candles : Candles or sequence of Candles
-        seed : int, optional
-            By default that of this search.
-        progress : bool
-            Show a bar.
-        """
+        """The same search from its start, with its full budget, on other candles or with another seed."""
         from quantlab.search.run import search
 
         return search(
@@ -374,8 +365,6 @@ class Study:
             Those of the search.
         trials : int, optional
             The new budget.
-        progress : bool
-            Show a bar.
 
         Raises
         ------

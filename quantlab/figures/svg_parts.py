@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from html import escape
 
@@ -28,6 +29,22 @@ def svg_document(name: str, width: float, height: float, parts: Iterable[str]) -
     )
     paper = f'<rect width="{wide}" height="{high}" fill="{PAPER}"/>'
     return "\n".join([head, f"<title>{escape(name)}</title>", paper, *parts, "</svg>\n"])
+
+
+def svg_image(svg: str, name: str) -> str:
+    """The same picture as an ``<img>`` that holds it, for a page that takes SVG elements out.
+
+    JupyterLab does so with the outputs of a notebook that it does not trust, and leaves their texts behind.
+
+    Parameters
+    ----------
+    svg : str
+        From `svg_document`.
+    name : str
+        What a screen reader says of it.
+    """
+    held = base64.b64encode(svg.encode()).decode()
+    return f'<img alt="{escape(name)}" src="data:image/svg+xml;base64,{held}">'
 
 
 def svg_text(

@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from quantlab.figures.nulls import nulls_svg
+from quantlab.figures.svg_parts import svg_image
 from quantlab.market.candles import iso
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def luck(nulls: Rerun | None) -> str:
 def _luck(nulls: Rerun | None) -> str:
     if nulls is None or not nulls.drawn:
         return ""
-    drawing = nulls_svg(nulls.drawn, nulls.real, width=640)
+    drawing = svg_image(nulls_svg(nulls.drawn, nulls.real, width=640), "what luck finds")
     return f"<p>{escape(luck(nulls))}</p>{drawing}"
 
 

@@ -58,6 +58,22 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
         lambda lab, c, s: lab.candles("desk", "A/USD", "1h", end=_any(2018)),
         r"a moment reads like '2024-05-03'.*, got 2018",
     ),
+    "an option of a search": (
+        lambda lab, c, s: lab.search("sma_cross", c, trials=20, seeds=3),
+        "'seeds' is not an option of a search: did you mean 'seed'",
+    ),
+    "an option of a queued search": (
+        lambda lab, c, s: lab.submit("sma_cross", c, sampler="random", **_any({"objektive": "sharpe"})),
+        "'objektive' is not an option of a search: did you mean 'objective'",
+    ),
+    "an option of a search that is asked about": (
+        lambda lab, c, s: lab.power("sma_cross", c, sampler="random", bound={}),
+        "'bound' is not an option of a search: did you mean 'bounds'",
+    ),
+    "an option of a search for a sweep that is asked about": (
+        lambda lab, c, s: lab.power("sma_cross", c, seed=3),
+        "a sweep has no options seed: they need a `sampler`",
+    ),
     "a mapping for the gate": (lambda lab, c, s: lab.validate(s, gate=_any({"draws": 39})), GATE),
     "a mapping for the gate of a job": (
         lambda lab, c, s: lab.submit("sma_cross", c, validate=_any({"draws": 39})),

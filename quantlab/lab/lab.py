@@ -20,7 +20,7 @@ from quantlab.backtest.trades import Run
 from quantlab.errors import InputError
 from quantlab.lab.documents import Judged
 from quantlab.lab.exploring import Exploring
-from quantlab.lab.given import as_surface
+from quantlab.lab.given import as_surface, check_options
 from quantlab.lab.judging import Judging
 from quantlab.lab.keeping import Keeper
 from quantlab.lab.ledger import count_others, family_key
@@ -239,6 +239,7 @@ class Lab(Judging, Training, Planning, Exploring, Views):
         **options
             As of `quantlab.search.run.search`.
         """
+        check_options(options)
         markets = [candles] if isinstance(candles, Candles) else candles
         check_markets(markets)
         for market in markets:

@@ -9,7 +9,8 @@ from quantlab import strategies
 from quantlab.backtest.execution import Execution
 from quantlab.backtest.surface import Surface
 from quantlab.backtest.task import as_execution
-from quantlab.lab.given import as_gate
+from quantlab.errors import InputError
+from quantlab.lab.given import as_gate, check_options
 from quantlab.lab.ledger import read_ledger
 from quantlab.market.candles import Candles, check_candles
 from quantlab.search.run import search
@@ -66,6 +67,9 @@ class Planning:
         """
         found, gate = strategies.get(strategy), as_gate(gate)
         check_candles(candles)
+        check_options(options)
+        if options and sampler is None:
+            raise InputError(f"a sweep has no options {', '.join(options)}: they need a `sampler`.")
         if alpha is None:
             alpha = alpha_of(len(read_ledger(self.store, candles).searches) + 1, gate.alpha)
         cells = found.space.grid(**grid) if isinstance(grid, Mapping) else grid

@@ -21,6 +21,7 @@ from quantlab.backtest.request import Request
 from quantlab.backtest.surface import identity
 from quantlab.backtest.task import Task, as_execution, make_tasks, read_cells
 from quantlab.errors import InputError, JobError, NotStoredError, UnknownNameError, demand
+from quantlab.lab.given import OF_THE_LAB, check_options
 from quantlab.market.candles import Candles, check_candles
 from quantlab.search.question import Question, make_question
 from quantlab.signals import REGISTRY, Strategy, find_strategy
@@ -29,8 +30,6 @@ from quantlab.store.store import Store
 from quantlab.validation.thresholds import Gate
 
 _UNSENT = ("progress", "on_batch", "journal")
-_OF_THE_LAB = ("name", "restart", "spend_hold_out")
-"""Options of `Lab.search` that decide no trial."""
 
 
 class Asked(TypedDict, total=False):
@@ -112,7 +111,7 @@ class Spec:
 
     def question(self) -> Question:
         """The search that it asks for."""
-        options = {name: value for name, value in self.options.items() if name not in _OF_THE_LAB}
+        options = {name: value for name, value in self.options.items() if name not in OF_THE_LAB}
         return make_question(self.strategy, sampler=self.method, trials=self.trials, **options)
 
     def columns(self) -> dict[str, Any]:
@@ -330,6 +329,7 @@ def _strategy(name: str, module: str) -> Strategy:
 
 
 def _plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    check_options(name for name in options if name not in _UNSENT)
     wrong = [name for name in _UNSENT if name in options]
     if wrong:
         raise InputError(f"`{wrong[0]}` cannot be sent to a worker: follow the job instead.")

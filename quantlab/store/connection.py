@@ -180,8 +180,8 @@ def connect(parameters: dict[str, Any]) -> psycopg.Connection:
         if secret:
             reason = reason.replace(secret, "***")
         raise StoreUnavailableError(
-            f"PostgreSQL does not answer at {where or 'the default place'}: {reason}. Start the server or "
-            "correct QUANTLAB_DSN; unset it to use the embedded server."
+            f"PostgreSQL does not answer at {where or 'the default place'}: {reason.rstrip('.?')}. Start the "
+            "server or correct QUANTLAB_DSN; unset it to use the embedded server."
         ) from None
 
 

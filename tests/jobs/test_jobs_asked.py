@@ -91,7 +91,7 @@ def test_unknown_jobs_are_answered_with_the_last_ones(lab: Lab) -> None:
 def test_the_estimate_counts_the_searches_that_the_gate_makes_again(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(campaign, "_probe", lambda spec: 1e6)
+    monkeypatch.setattr(type(lab.store.jobs), "speed", lambda *_: 1e6)
     candles = market(lab, 72, bars=2_000)
     gates: list[Any] = [False, Gate(), Gate(folds=2, draws=400), Gate(alpha=0.001)]
     specs = [make_spec(lab.store, "slow_average", candles, GRID, validate=gate) for gate in gates]

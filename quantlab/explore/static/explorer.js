@@ -254,6 +254,7 @@ function render({ model, el }) {
 
   function tools() {
     const a = about(), v = view(), names = a.axes.map(axis => axis.name);
+    S.toolsFor = toolsNow();
     const chooser = (label, chosen, options, change, title) => node("label", { title }, label,
       node("select", { "aria-label": label, onchange: event => change(event.target.value) }, options));
     const parts = [chooser("metric", v.metric,
@@ -331,14 +332,18 @@ function render({ model, el }) {
       value.textContent = fixed ? axis.values[at] : "";
       mode.value = fixed ? "value" : at;
     }
+    if (S.toolsFor === toolsNow()) return;
     if (!U.tools.contains(document.activeElement) || document.activeElement.tagName === "SELECT") tools(), followThreshold();
   }
+
+  // What the tools show of the view; a slider changes none of it.
+  const toolsNow = () => { const { at, ...shown } = view(); return JSON.stringify(shown); };
 
   function rebuildTools() { tools(); sliders(); followThreshold(); }
 
   // ---- planes
 
-  function receive() {
+  function receive(draw = drawPanes) {
     const plane = model.get("plane");
     if (!plane || !plane.panes) return;
     S.plane = plane;
@@ -354,7 +359,7 @@ function render({ model, el }) {
     }
     followThreshold();
     frames();
-    drawPanes();
+    draw();
     arrived(plane.left);
   }
 
@@ -1324,9 +1329,11 @@ function render({ model, el }) {
       S.window = null;
     } else if (message.type === "cell") showCell(message, buffers);
   };
-  let queued = false;
+  let queued = false, waiting = false;
+  const drawn = () => { waiting = false; drawPanes(); };
+  const once = () => { if (!waiting) { waiting = true; queueMicrotask(guarded(drawn)); } };  // several states come together
   const changed = {
-    plane: receive, view: followView, marks: drawPanes, about: () => { heading(); rebuildTools(); }, job: gate,
+    plane: () => receive(once), view: followView, marks: once, about: () => { heading(); rebuildTools(); }, job: gate,
     selected: () => { if (S.plane && U.paneNodes) drawOver(); },
     rules: () => { rules(); if (S.detail) ask({ type: "select", index: S.detail.index }); },
   };

@@ -32,6 +32,9 @@ from quantlab.space import Cells
 
 try:
     import distributed
+    from distributed.comm import parse_address
+    from distributed.comm.addressing import parse_host_port
+    from distributed.comm.registry import get_backend
 except ImportError as error:
     raise ImportError(
         'a sweep on a cluster needs Dask, which is not installed: pip install "quantlab[cluster]".'
@@ -58,7 +61,7 @@ def connect(cluster: Any) -> Iterator[Workers]:
     Raises
     ------
     InputError
-        `cluster` is something else.
+        `cluster` is something else, or an address that cannot be read.
     ClusterError
         No scheduler answers, there are no workers, or they run other code.
     """
@@ -70,6 +73,8 @@ def connect(cluster: Any) -> Iterator[Workers]:
             "`cluster` must be a distributed.Client, a Dask cluster or the address of a scheduler, such as "
             f"'tcp://10.0.0.1:8786', got {cluster!r}."
         )
+    if isinstance(cluster, str):
+        _check_address(cluster)
     try:
         client = distributed.Client(cluster, set_as_default=False, timeout=_CONNECT_S)
     except (OSError, ValueError) as error:
@@ -78,6 +83,20 @@ def connect(cluster: Any) -> Iterator[Workers]:
         ) from error
     with client:
         yield Workers(client)
+
+
+def _check_address(address: str) -> None:
+    """Refuse what is no address: a client that is made with one waits for 20 s when it is let go of."""
+    try:
+        scheme, place = parse_address(address)
+        get_backend(scheme)
+        if scheme in ("tcp", "tls"):
+            parse_host_port(place)
+    except ValueError as error:
+        raise InputError(
+            f"`cluster` must be the address of a scheduler, got {address!r} ({error}): write "
+            "tcp://host:8786, as `dask scheduler` prints it."
+        ) from None
 
 
 class Workers:

@@ -132,6 +132,11 @@ def test_the_lab_and_the_command_line_sweep_on_a_cluster(
 def test_what_cannot_be_a_cluster_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"`cluster` must be a distributed.Client.*got 8786"):
         swept("sma_cross", CROSSES, cluster=8786)
+    for address in ("localhost", "tcp://host:port", "http://host:8787/status", ""):
+        with pytest.raises(
+            InputError, match=rf"address of a scheduler, got '{address}' .*: write tcp://host:8786"
+        ):
+            swept("sma_cross", CROSSES, cluster=address)
     monkeypatch.setattr(cluster_module, "_CONNECT_S", 0.3)
     with pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127.0.0.1:9: "):
         swept("sma_cross", CROSSES, cluster="tcp://127.0.0.1:9")

@@ -50,6 +50,10 @@ MISTAKES: dict[str, tuple[Mistake, str]] = {
         lambda lab, c, s: lab.candles("desk", "A/USD", "1h", start="2019-01-01", end="2018-01-01"),
         "`start` must not lie after `end`, got 2019-01-01 and 2018-01-01: exchange them",
     ),
+    "a timeframe that could be made": (
+        lambda lab, c, s: lab.candles(c.exchange, c.symbol, "4h"),
+        r"4h are stored: nearest are .* collect it first\. ql\.resample makes 4h bars of 1h ones",
+    ),
     "the day first": (
         lambda lab, c, s: lab.candles("desk", "A/USD", "1h", start="31-12-2018"),
         "got '31-12-2018': write year, month and day in this order",
@@ -132,3 +136,10 @@ def test_a_mistake_is_told(
         mistake(lab, candles, surface)
     assert lab.ledger().trials == counted  # nothing was evaluated
     assert not len(lab.jobs())
+
+
+def test_a_campaign_refuses_what_is_no_strategy(lab: ql.Lab, candles: ql.Candles) -> None:
+    where = candles.exchange, candles.symbol, "1h"
+    for wrong in (3, [3], [None]):
+        (refused,) = lab.train(_any(wrong), *where).refused
+        assert "a strategy is given by its name or as a Strategy" in refused.reason

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Unpack
 from uuid import uuid4
@@ -169,7 +169,7 @@ class Training(HoldingOut):
                     here["intrabar"] = self.store.candles(exchange, pair, how["intrabar"], *period)
                 specs.append(make_spec(self.store, strategy, candles, **here))
             except QuantlabError as error:
-                name = strategy if isinstance(strategy, str) else strategy.name
+                name = str(getattr(strategy, "name", strategy))
                 refused.append(Refused(name, exchange, pair, timeframe, str(error)))
         specs = shared_budget(specs)
         expected = estimate(self.store, specs, workers)
@@ -232,5 +232,5 @@ def shared_budget(specs: Sequence[Spec]) -> list[Spec]:
 
 def _several(given: Any) -> list[Any]:
     """What was given, each once."""
-    listed = [given] if isinstance(given, str | Strategy) else list(given)
+    listed = list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     return [one for i, one in enumerate(listed) if one not in listed[:i]]

@@ -191,6 +191,9 @@ def _absence(
     listed = ", ".join(f"{' '.join(m[:3])} ({m.rows:,} bars)" for m in near[:8])
     if not listed:
         return f"no candles of {name} are stored: the database holds none yet. Store some with put_candles."
+    step = step_ms(wanted[2])
+    made_of = [m.timeframe for m in stored if m[:2] == wanted[:2] and step % step_ms(m.timeframe) == 0]
     return (
         f"no candles of {name} are stored: nearest are {listed}. Ask for one of these, or collect it first."
+        + (f" ql.resample makes {wanted[2]} bars of {made_of[0]} ones." if made_of else "")
     )

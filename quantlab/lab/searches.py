@@ -107,6 +107,21 @@ def result_row(surface: Surface, chosen: Cell) -> dict[str, Any]:
     }
 
 
+def journal_key(about: Mapping[str, Any], name: str | None = None) -> str:
+    """What the batches of a search are kept under: its name, or a hash of everything that decides it.
+
+    Parameters
+    ----------
+    about : mapping
+        As of `quantlab.search.question.Question.about`.
+    name : str, optional
+        What it was given by `Lab.search`.
+    """
+    if name is not None:
+        return f"search named {name}"
+    return f"search:{hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()}"
+
+
 class StoredJournal:
     """Finished batches of a search in the store, each written at once.
 
@@ -131,14 +146,12 @@ class StoredJournal:
         InputError
             Another search is kept under this name.
         """
-        text = json.dumps(about, sort_keys=True)
-        own = hashlib.sha256(text.encode()).hexdigest()
-        self._key = f"search:{own}" if self._name is None else f"search named {self._name}"
+        self._key = journal_key(about, self._name)
         if self._restart:
             self._store.drop_chunks(self._key)
         kept = self._store.load_chunks(self._key)
         if 0 not in kept:
-            self._store.save_chunk(self._key, 0, text.encode())
+            self._store.save_chunk(self._key, 0, json.dumps(about, sort_keys=True).encode())
             return []
         check_same(json.loads(kept[0]), about, "give it another name, or pass restart=True to begin anew")
         batches: list[Batch] = []

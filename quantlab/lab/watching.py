@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,7 +11,7 @@ from quantlab.backtest.metrics import METRICS
 from quantlab.errors import NotStoredError, QuantlabError
 from quantlab.lab.jobs import ENDED, Job, told
 from quantlab.lab.nulls import drawn_by
-from quantlab.lab.searches import read_batch
+from quantlab.lab.searches import journal_key, read_batch
 from quantlab.lab.spec import Spec, read_spec
 from quantlab.search.journal import Batch
 from quantlab.search.objective import Objective
@@ -84,7 +82,7 @@ class JobWatch:
         except QuantlabError:
             return
         self._aim, about = begun_as(spec)
-        self._key = f"search:{hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()}"
+        self._key = journal_key(about, spec.options.get("name"))
 
     def _best(self, row: JobRow) -> np.ndarray:
         if self._spec is None or self._aim is None:

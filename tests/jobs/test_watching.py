@@ -37,8 +37,11 @@ def candles(lab: Lab) -> Candles:
     return lab.candles("coinbase", "BTC/USD", "1h")
 
 
-def test_the_best_so_far_is_that_of_the_search_at_every_look(lab: Lab, candles: Candles) -> None:
-    job = lab.submit("sma_cross", candles, **SEARCH)
+@pytest.mark.parametrize("named", [{}, {"name": "watched by its name"}])
+def test_the_best_so_far_is_that_of_the_search_at_every_look(
+    lab: Lab, candles: Candles, named: dict[str, str]
+) -> None:
+    job = lab.submit("sma_cross", candles, **SEARCH, **named)
     truth = search("sma_cross", candles, progress=False, **SEARCH).convergence
     watched, looks = JobWatch(lab.store, job), []
     first = watched()

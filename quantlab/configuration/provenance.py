@@ -46,7 +46,7 @@ class Provenance:
 
 
 def collect() -> Provenance:
-    """The provenance of this process; runs git (twice) where the package lies in a checkout."""
+    """The provenance of this process; runs git (three times) where the package lies in a checkout."""
     commit, dirty = _git_state(_PACKAGE)
     return Provenance(package_version(), commit, dirty, environment_hash(), engine_hash(), runtime())
 

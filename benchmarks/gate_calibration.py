@@ -35,10 +35,11 @@ from quantlab.backtest.engine import engine_hash
 from quantlab.backtest.sweep import sweep
 from quantlab.validation.gate import code_hash, validate
 from quantlab.validation.statistics import binomial_interval
+from quantlab.validation.thresholds import Gate
 
 ROOT = Path(__file__).resolve().parents[1]
 
-RECORDED = 2_000
+RECORDED = 4_000
 """First seed of what is recorded: on lower ones the gate was looked at while it was made."""
 
 
@@ -47,7 +48,8 @@ def judge(name: str, seed: int) -> dict[str, Any]:
     began, cpu, family = time.perf_counter(), time.process_time(), FAMILIES[name]
     candles = family.make(seed)
     surface = family.searched(candles)
-    verdict = validate(surface, candles, search=family.searched if family.sampler else None, progress=False)
+    search, gate = family.searched if family.sampler else None, Gate(choice=family.choice)
+    verdict = validate(surface, candles, gate=gate, search=search, progress=False)
     tests = verdict.evidence.tests
     return {
         "family": name,
@@ -132,6 +134,7 @@ def about(options: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {
         "family": options.family,
         "about": family.about,
+        "choice": family.choice,
         "edge": family.edge,
         "strategy": family.strategy,
         "cells": int(family.grid.allowed.sum()),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
@@ -56,6 +56,8 @@ class Family:
         The grid that is swept, and the sides that may be taken.
     sampler : str, optional
         Search so instead, within the bounds of the grid.
+    choice : {"plateau", "ensemble"}
+        What the gate judges of it.
     long_run : callable ``(seed) -> Candles``, optional
         The same edge over many years, for measuring it.
     """
@@ -68,6 +70,7 @@ class Family:
     axes: Mapping[str, Any] = field(default_factory=lambda: CROSSES)
     direction: str = "both"
     sampler: str | None = None
+    choice: str = "plateau"
     long_run: Callable[[int], Candles] | None = None
 
     @property
@@ -175,4 +178,12 @@ FAMILIES: dict[str, Family] = {
         synthetic.planted_decay, 140_000, "momentum that dies in the last 30 %", 60, true_sharpe=1.95
     ),
     "regime": planted(REGIME, 150_000, "momentum in one of two regimes", 60, true_sharpe=3.0),
+}
+TOGETHER = {"iid": 100, "garch": 150, "garch_drift": 100, "permuted": 100, "reversion": 50}
+"""Families without an edge on which the ensemble is judged, too; how many markets of each."""
+
+FAMILIES |= {
+    f"{name}.ensemble": replace(family, choice="ensemble", markets=TOGETHER.get(name, family.markets))
+    for name, family in FAMILIES.items()
+    if family.edge or name in TOGETHER
 }

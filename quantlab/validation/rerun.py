@@ -23,6 +23,7 @@ from quantlab.errors import InputError
 from quantlab.market.candles import Candles
 from quantlab.market.nulls import permute, sign_flip
 from quantlab.validation import again
+from quantlab.validation.sequential import Draws
 
 Score = Callable[[Surface], float]
 NULLS: Mapping[str, Callable[[Candles, np.random.Generator], Candles]] = {
@@ -33,10 +34,6 @@ NULLS: Mapping[str, Callable[[Candles, np.random.Generator], Candles]] = {
 
 SAID = {"sign_flip": "mirrored", "permute": "shuffled"}
 """Each kind of market in one word."""
-
-ENOUGH = 10
-"""Scores at least as good as the real one after which a null has answered: the p-value is no small one."""
-
 
 _TOLD_SECONDS = 1.0
 
@@ -54,13 +51,16 @@ class NullScores:
     scores : float array (drawn,)
         Of the null markets in the order they were drawn; market i depends on the seed and on i alone.
     draws : int
-        How many were to be drawn.
+        How many were to be drawn at most.
+    alpha : float, optional
+        Level at which it was to answer, if there is one; see `quantlab.validation.sequential`.
     """
 
     null: str
     real: float
     scores: np.ndarray
     draws: int
+    alpha: float | None = None
 
     @property
     def as_good(self) -> int:
@@ -73,16 +73,14 @@ class NullScores:
         return len(self.scores) < self.draws
 
     @property
+    def answered(self) -> bool:
+        """Whether nothing more is to be drawn."""
+        return Draws(self.draws, self.alpha).answered(self.as_good, len(self.scores))
+
+    @property
     def p(self) -> float:
-        """Chance that the search does as well on a market without an edge.
-
-        ``(as good + 1) / (drawn + 1)``, and ``as good / drawn`` where the tenth as good ended the draws.
-
-        Source: Besag & Clifford (1991), "Sequential Monte Carlo p-values", Biometrika 78(2).
-        """
-        if self.as_good >= ENOUGH:
-            return self.as_good / len(self.scores)
-        return (self.as_good + 1) / (len(self.scores) + 1)
+        """Chance that the search does as well on a market without an edge; see `Draws.p`."""
+        return Draws(self.draws, self.alpha).p(self.as_good, len(self.scores))
 
     @property
     def word(self) -> str:
@@ -124,7 +122,7 @@ class Rerun:
     @property
     def share(self) -> float:
         """How much of all that may be drawn is drawn; a null that has answered early is done."""
-        drawn = [n.draws if n.as_good >= ENOUGH else len(n.scores) for n in self.nulls]
+        drawn = [null.draws if null.answered else len(null.scores) for null in self.nulls]
         return sum(drawn) / sum(null.draws for null in self.nulls)
 
     @property
@@ -139,8 +137,13 @@ class Rerun:
     def to_json(self) -> dict[str, Any]:
         """Plain values; null stands for a search that found no cell (a score of -inf)."""
         nulls = [
-            {"null": n.null, "draws": n.draws, "scores": [_number(s) for s in n.scores.tolist()]}
-            for n in self.nulls
+            {
+                "null": null.null,
+                "draws": null.draws,
+                "alpha": null.alpha,
+                "scores": [_number(score) for score in null.scores.tolist()],
+            }
+            for null in self.nulls
         ]
         return {"real": _number(self.real), "seed": self.seed, "nulls": nulls}
 
@@ -149,7 +152,13 @@ class Rerun:
         """What `to_json` wrote."""
         real = _score(document["real"])
         nulls = [
-            NullScores(null["null"], real, np.array([_score(s) for s in null["scores"]]), null["draws"])
+            NullScores(
+                null["null"],
+                real,
+                np.array([_score(score) for score in null["scores"]]),
+                null["draws"],
+                null["alpha"],
+            )
             for null in document["nulls"]
         ]
         return cls(real, tuple(nulls), document["seed"])
@@ -204,7 +213,8 @@ def rerun(
     draws : int
         Markets of each null at most. 199 resolve a p-value of 0.05, and `alpha` below 0.005 needs more.
     alpha : float, optional
-        Stop a null as soon as no p-value at or below it can be reached any more, too.
+        Level: end a null as soon as it is clear whether its p-value is at most this, either way
+        (`quantlab.validation.sequential`).
     seed : int
     earlier : Rerun, optional
         Result of an interrupted call (`Interrupted.rerun`) with the same seed: its markets are not run again.
@@ -217,7 +227,8 @@ def rerun(
     Returns
     -------
     Rerun
-        A null stops at the tenth market that does as well, so that a search that found nothing costs little.
+        Without a level a null ends at the tenth market that does as well, so that a search that found nothing
+        costs little.
 
     Raises
     ------
@@ -240,7 +251,7 @@ def rerun(
             "the search gave two scores on the same candles: give it a seed of its own, and judge what it "
             "found with it."
         )
-    known, told = _scores(earlier, real, seed), time.monotonic()
+    known, planned, told = _scores(earlier, real, seed), Draws(draws, alpha), time.monotonic()
     from tqdm.auto import tqdm
 
     shown: dict[str, Any] = {"disable": not progress, "desc": "null markets", "leave": False}
@@ -248,18 +259,20 @@ def rerun(
         try:
             for place, (null, make) in enumerate(NULLS.items()):
                 found = known[null]
+                as_good = sum(score >= real for score in found)
                 scores = in_order(_drawing(search, score, candles, make, (seed, place)), len(found))
-                while not _answered(found, real, draws, alpha):
+                while not planned.answered(as_good, len(found)):
                     found.append(next(scores))
+                    as_good += found[-1] >= real
                     bar.update()
                     if drawn and time.monotonic() > told + _TOLD_SECONDS:
-                        drawn(_result(real, known, draws, seed))
+                        drawn(_result(real, known, planned, seed))
                         told = time.monotonic()
                 scores.close()
                 bar.update(draws - len(found))
         except KeyboardInterrupt as error:
-            raise Interrupted(_result(real, known, draws, seed)) from error
-    found_all = _result(real, known, draws, seed)
+            raise Interrupted(_result(real, known, planned, seed)) from error
+    found_all = _result(real, known, planned, seed)
     if drawn:
         drawn(found_all)
     return found_all
@@ -345,12 +358,6 @@ def _drawing(
     return draw
 
 
-def _answered(scores: list[float], real: float, draws: int, alpha: float | None) -> bool:
-    as_good = sum(score >= real for score in scores)
-    hopeless = alpha is not None and (as_good + 1) / (draws + 1) > alpha
-    return as_good >= ENOUGH or len(scores) >= draws or hopeless
-
-
 def _scores(earlier: Rerun | None, real: float, seed: int) -> dict[str, list[float]]:
     if earlier is None:
         return {null: [] for null in NULLS}
@@ -362,9 +369,10 @@ def _scores(earlier: Rerun | None, real: float, seed: int) -> dict[str, list[flo
     return {null.null: null.scores.tolist() for null in earlier.nulls}
 
 
-def _result(real: float, known: Mapping[str, list[float]], draws: int, seed: int) -> Rerun:
-    nulls = tuple(NullScores(null, real, np.array(scores), draws) for null, scores in known.items())
+def _result(real: float, known: Mapping[str, list[float]], planned: Draws, seed: int) -> Rerun:
+    most, alpha = planned.most, planned.alpha
+    nulls = tuple(NullScores(null, real, np.array(scores), most, alpha) for null, scores in known.items())
     return Rerun(real, nulls, seed)
 
 
-__all__ = ["ENOUGH", "NULLS", "Interrupted", "NullScores", "Rerun", "Score", "best_timing_t", "rerun"]
+__all__ = ["NULLS", "Interrupted", "NullScores", "Rerun", "Score", "best_timing_t", "rerun"]

@@ -17,16 +17,15 @@ from quantlab.market.candles import Candles
 from quantlab.validation.again import SameCells, SideBySide
 from quantlab.validation.ensemble import chosen, record, runs_of
 from quantlab.validation.rerun import Rerun, Score, rerun
+from quantlab.validation.sequential import enough
 from quantlab.validation.spa import LEAST_BLOCKS, superior_ability
 from quantlab.validation.thresholds import Gate
 from quantlab.validation.verdict import Test
 from quantlab.validation.walkforward import Search
 
-RESOLVED = 10
-"""Draws over the p-value that is asked for; fewer cost power."""
-
 _MANY = 999
-_LEAST_RESOLVED = 2
+_FEW, _LEAST_FEW = 9, 1
+"""Null markets that may do as well as the real one; fewer cost power."""
 
 _MOST_BLOCKS = 208
 _BLOCK_DAYS = 5
@@ -60,26 +59,30 @@ def earned_by(search: Search, gate: Gate) -> Callable[[Candles], float]:
     search : callable ``(candles) -> Surface``
     gate : Gate
     """
-    score = winner_timing_t(gate)
+    if gate.choice == "ensemble":
 
-    def winner(market: Candles) -> float:
-        found = search(market)
-        return score(found) if gate.choice == "plateau" else ensemble_timing_t(found, market, gate)
+        def score(found: Surface, market: Candles) -> float:
+            return ensemble_timing_t(found, market, gate)
+    else:
+        cell = winner_timing_t(gate)
 
-    if isinstance(search, SameCells) and gate.choice == "plateau" and gate.metric in TIMING:
+        def score(found: Surface, market: Candles) -> float:
+            return cell(found)
+
+    if isinstance(search, SameCells) and gate.metric in TIMING:
         timing = search.timing
-        return SideBySide(lambda market: score(timing(market)))
-    return winner
+        return SideBySide(lambda market: score(timing(market), market))
+    return lambda market: score(search(market), market)
 
 
 def null_draws(gate: Gate, level: float) -> int:
     """How many markets of each null are drawn at most.
 
-    Ten over the p-value that is allowed, but beyond 999 only two over it: the tenth search on the same data
-    would need 33,000, which buys a few points of power over 6,600.
+    As many as let nine do as well, but beyond 999 as let one: the tenth search on the same data would need
+    33,000, which buys a few points of power over 6,600.
     """
-    wanted = max(min(RESOLVED / level, _MANY + 1), _LEAST_RESOLVED / level)
-    return max(gate.draws, math.ceil(wanted) - 1)
+    wanted = max(min(enough(_FEW, level), _MANY), enough(_LEAST_FEW, level))
+    return max(gate.draws, wanted)
 
 
 def search_rerun(

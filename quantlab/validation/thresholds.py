@@ -22,10 +22,11 @@ class Gate:
         Highest p-value of the search on markets without an edge and of superior ability. In a lab it is the
         budget of all searches on the same data, of which the k-th may spend ``6 alpha / (pi k)^2``.
     draws : int
-        Null markets of each kind, at least; ten over the p-value that is allowed, where those are more.
+        Null markets of each kind, at most; more where nine of them that do as well would be a no. They end as
+        soon as the answer is clear (`quantlab.validation.sequential`).
     most_draws : int
-        Null markets of each kind, at most: a p-value that would need more can't be passed. The budget has run
-        out then (with the default after 38 searches on the same data).
+        A p-value that would need more can't be passed: the budget has run out (with the default after 38
+        searches on the same data).
     folds : int
         Test windows of the walk-forward.
     first : float

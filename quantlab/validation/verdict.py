@@ -23,7 +23,7 @@ from quantlab.validation.walkforward import WalkForward
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-FORMAT = "quantlab.verdict/3"
+FORMAT = "quantlab.verdict/4"
 
 DECISIVE: Mapping[str, tuple[str, str]] = {
     "trades": ("enough trades", "too few trades"),

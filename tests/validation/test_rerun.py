@@ -17,7 +17,8 @@ from quantlab.market.nulls import sign_flip
 from quantlab.market.synthetic import garch, planted_momentum
 from quantlab.threads import PROCESSORS
 from quantlab.validation.again import SameCells, SideBySide, in_order
-from quantlab.validation.rerun import ENOUGH, Interrupted, NullScores, Rerun, best_timing_t, rerun
+from quantlab.validation.rerun import Interrupted, NullScores, Rerun, best_timing_t, rerun
+from quantlab.validation.sequential import ENOUGH
 
 CROSS = strategies.get("sma_cross")
 GRID = CROSS.grid(fast=[3, 5, 8, 12, 20], slow=[15, 30, 60, 100])
@@ -90,6 +91,21 @@ def test_it_ends_as_soon_as_alpha_is_out_of_reach() -> None:
     for null in found.nulls:
         assert null.as_good == 2  # (2 + 1) / 100 is more than 0.02, (1 + 1) / 100 is not
         assert null.p > 0.02
+
+
+def test_it_ends_as_soon_as_alpha_is_sure() -> None:
+    found, whole = (
+        rerun(search, PLANTED, draws=draws, alpha=alpha, progress=False)
+        for draws, alpha in ((201, 0.05), (72, None))
+    )
+    for null, all_of_them in zip(found.nulls, whole.nulls, strict=True):
+        assert null.as_good == 0
+        assert null.answered
+        assert null.stopped
+        assert null.p == pytest.approx(1 / 73)
+        assert null.scores.tolist() == all_of_them.scores.tolist()
+    assert found.share == 1.0
+    assert Rerun.from_json(found.to_json()).p == found.p
 
 
 def test_several_at_once_draw_what_one_after_the_other_draws() -> None:

@@ -67,7 +67,7 @@ def test_the_second_search_on_the_same_data_must_show_more_than_the_first():
 
 @pytest.mark.parametrize(
     ("level", "draws"),
-    [(0.5, 199), (0.05, 199), (0.0304, 328), (0.0076, 999), (0.0019, 1_052), (0.000304, 6_578)],
+    [(0.5, 199), (0.05, 202), (0.0304, 332), (0.0076, 999), (0.0019, 1_063), (0.000304, 6_645)],
 )
 def test_a_smaller_share_needs_more_null_markets(level, draws):
     assert null_draws(Gate(), level) == draws

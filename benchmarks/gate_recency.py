@@ -1,11 +1,11 @@
 """What holding is the last 30 % compared with: the exposure of that window, or the one known before it?
 
     python benchmarks/gate_recency.py --family plateau_1.9 --json
-    python benchmarks/gate_recency.py --family garch --markets 200 --json
+    python benchmarks/gate_recency.py --family plateau_1.9.ensemble --markets 200 --json
 
-As the gate does it, the plateau of the first 70 % trades the last 30 %. Its plain t says what it earned
-there; `before`, which the gate takes, what it earned beyond the mean exposure that it had before; `within`,
-beyond its mean exposure in that very window. Without an edge 30 % should pass at p = 0.3. A rule that follows
+As the gate does it, what it would choose on the first 70 % (the plateau, or the ensemble) trades the last
+30 %. Its plain t says what it earned there; `before`, which the gate takes, what it earned beyond the mean
+exposure that it had before; `within`, beyond its mean exposure in that very window. Without an edge 30 % should pass at p = 0.3. A rule that follows
 trends is long in a window that rises, so the exposure of the window takes away a part of what it earned, and
 from a rule of reversion less than nothing.
 """
@@ -20,10 +20,11 @@ import numpy as np
 from gate_families import FAMILIES, Family
 
 from quantlab.backtest.engine import run_cell
+from quantlab.validation.ensemble import chosen
 from quantlab.validation.gate import windows
 from quantlab.validation.statistics import binomial_interval, timing_alpha_t, upper_p
 from quantlab.validation.thresholds import Gate
-from quantlab.validation.walkforward import at_rate, choose, trade_window
+from quantlab.validation.walkforward import at_rate, trade_together
 
 FIRST = 1_000
 """Seeds that no table of the gate is measured on."""
@@ -31,18 +32,20 @@ FIRST = 1_000
 
 def recent(family: Family, seed: int) -> tuple[float, float, float] | None:
     """Plain t, t beyond the earlier exposure and t beyond the window's; None where nothing was traded."""
-    gate, candles = Gate(), family.make(seed)
+    gate, candles = Gate(choice=family.choice), family.make(seed)
     split = windows(candles, replace(gate, folds=1, first=1.0 - gate.recent))[0]
     known = candles[split.train]
     found = family.searched(known)
-    cell = choose(found, gate.metric, at_rate(gate.min_trades, len(known), len(candles)))
-    if cell is None:
+    cells = chosen(found, gate, at_rate(gate.min_trades, len(known), len(candles)))
+    if not cells:
         return None
-    window = trade_window(found.strategy, candles, cell.params, family.execution, split.test)
+    params = [cell.params for cell in cells]
+    window = trade_together(found.strategy, candles, params, family.execution, split.test)
     if not window.daily.std(ddof=1) > 0.0:
         return None
-    run = run_cell(found.strategy, candles, cell.params, family.execution, start=split.test.start)
-    exposure = float(run.exposure[split.test.start :].mean())
+    first = split.test.start
+    runs = [run_cell(found.strategy, candles, each, family.execution, start=first) for each in params]
+    exposure = float(np.mean([run.exposure[first:].mean() for run in runs]))
     plain, within = (timing_alpha_t(window.daily, held, window.market) for held in (0.0, exposure))
     return plain, window.timing_t, within
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import betabinom
+from scipy.stats import betabinom, norm
 
 from quantlab.validation.sequential import ENOUGH, RISK, Draws, endings, enough
 
@@ -114,3 +114,29 @@ def test_too_few_draws_can_say_nothing_but_no():
     assert endings(10, 0.05) == ((), ())
     assert draws.answered(0, 0)
     assert draws.p(0, 10) > 0.05
+
+
+def power(draws: Draws, times: tuple[int, ...]) -> tuple[float, float]:
+    """Chance of a yes, and mean draws, for a find 2.5 standard errors above what luck finds in the mean."""
+    places = np.linspace(-5.0, 5.0, 201)
+    weights = norm.pdf(places) / norm.pdf(places).sum()
+    luck = norm.sf(2.5 + places)[:, None]  # of one null market, to do as well
+    alive = np.zeros((len(places), len(times)))
+    alive[:, 0] = 1.0
+    yes, made = 0.0, 0.0
+    for drawn in range(1, draws.most + 1):
+        made += weights @ alive.sum(1)
+        alive = alive * (1.0 - luck) + np.pad(alive[:, :-1] * luck, ((0, 0), (1, 0)))
+        for as_good, time in enumerate(times):
+            if drawn >= time:
+                yes += weights @ alive[:, as_good]
+                alive[:, as_good] = 0.0
+    return yes, made
+
+
+def test_it_finds_as_much_as_all_draws_with_half_of_them():
+    """The figures of docs/honesty.md."""
+    early, made = power(Draws(202, 0.05), endings(202, 0.05)[0])
+    whole, every = power(Draws(199, 0.05), (199,) * 10)
+    assert (round(early, 3), round(whole, 3)) == (0.795, 0.796)
+    assert (round(made), round(every)) == (93, 177)

@@ -3,10 +3,10 @@
     python benchmarks/gate_cost.py --json
 
 `edge_seconds`: a search of 1,560 cells on 26,280 hours, again on mirrored and on shuffled markets as the gate
-does it at a level of 5 %, which ends as soon as the answer is clear; `edge_all_seconds`: the same on all of 199
-markets of each kind; `noise_seconds`: the search that the gate makes on a market without an edge;
-`reference_seconds`: the reference grid of liquidity_sweep, 201,600 cells on 5,000 hours, on all of 199 markets
-of each kind. `pbo_seconds`: all 12,870 splits of 16 blocks at 10,000 cells.
+does it at a level of 5 %, which ends as soon as the answer is clear; `edge_all_seconds`: the same on all of
+199 markets of each kind; `noise_seconds`: the same search on a market without an edge; `reference_seconds`:
+the reference grid of liquidity_sweep, 201,600 cells on 5,000 hours, on all of 199 markets of each kind.
+`pbo_seconds`: all 12,870 splits of 16 blocks at 10,000 cells.
 `spa_seconds` and `spa_peak_mib`: 1,000 draws over 208 blocks at 100,000 cells.
 """
 

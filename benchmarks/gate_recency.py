@@ -5,9 +5,9 @@
 
 As the gate does it, what it would choose on the first 70 % (the plateau, or the ensemble) trades the last
 30 %. Its plain t says what it earned there; `before`, which the gate takes, what it earned beyond the mean
-exposure that it had before; `within`, beyond its mean exposure in that very window. Without an edge 30 % should pass at p = 0.3. A rule that follows
-trends is long in a window that rises, so the exposure of the window takes away a part of what it earned, and
-from a rule of reversion less than nothing.
+exposure that it had before; `within`, beyond its mean exposure in that very window. Without an edge 30 %
+should pass at p = 0.3. A rule that follows trends is long in a window that rises, so the exposure of the
+window takes away a part of what it earned, and from a rule of reversion less than nothing.
 """
 
 from __future__ import annotations

@@ -143,7 +143,14 @@ def test_the_cost_of_the_statistics_is_measured() -> None:
     assert found["edge_all"]["markets"] == found["reference"]["markets"] == 38
     assert found["noise"]["markets"] < found["edge"]["markets"] == 2 * endings(202, 0.05)[0][0]
     assert found["pbo_splits"] == 12_870
-    names = ("edge_seconds", "edge_all_seconds", "noise_seconds", "reference_seconds", "pbo_seconds", "spa_seconds")
+    names = (
+        "edge_seconds",
+        "edge_all_seconds",
+        "noise_seconds",
+        "reference_seconds",
+        "pbo_seconds",
+        "spa_seconds",
+    )
     assert min(found[name] for name in names) > 0
 
 

@@ -19,7 +19,8 @@ from quantlab.market.synthetic import iid
 from quantlab.space import Cells, Grid, Points
 from quantlab.store.store import Store
 from quantlab.validation.budget import alpha_of
-from quantlab.validation.rerun import ENOUGH, NULLS
+from quantlab.validation.rerun import NULLS
+from quantlab.validation.sequential import ENOUGH
 from quantlab.validation.snooping import null_draws
 from quantlab.validation.thresholds import Gate
 

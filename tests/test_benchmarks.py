@@ -141,7 +141,7 @@ def test_the_cost_of_the_statistics_is_measured() -> None:
     assert found["edge"]["cells"] == found["noise"]["cells"] == 1_560
     assert found["reference"]["cells"] == 201_600
     assert found["edge_all"]["markets"] == found["reference"]["markets"] == 38
-    assert found["noise"]["markets"] < found["edge"]["markets"] == 2 * endings(202, 0.05)[0][0]
+    assert found["noise"]["markets"] < 2 * endings(202, 0.05)[0][0] <= found["edge"]["markets"] < 2 * 202
     assert found["pbo_splits"] == 12_870
     names = (
         "edge_seconds",

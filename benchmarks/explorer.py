@@ -2,10 +2,10 @@
 
     python benchmarks/explorer.py --json
 
-Three surfaces: `grid`, the reference grid of `liquidity_sweep` (201,600 cells) on the shipped hours, which
-are split, so that a change of rules sweeps all cells on both parts first; `whole`, the same without a split;
-and `million`, a plane of 1,000 x 1,000 cells with a slider of two values behind it. Every figure is taken by
-the page itself:
+Four surfaces: `grid`, the reference grid of `liquidity_sweep` (201,600 cells) on the shipped hours, which are
+split, so that a change of rules sweeps all cells on both parts first; `whole`, the same without a split;
+`reference`, the same on 5,000 of those hours; and `million`, a plane of 1,000 x 1,000 cells with a slider of
+two values behind it. Every figure is taken by the page itself:
 
 - `click_ms`: from the press of the mouse button until equity, drawdown, price, months and trades of a cell
   under all three fill assumptions are drawn and their frame begins (three backtests and the websocket in
@@ -57,6 +57,10 @@ VIEW = 'third="metric:break_even_cost_bps", x="pierce_depth", y="volume_spike")'
 SURFACES = {
     "grid": (GRID, f'lab.explore(surface, split="2018-12-01", {VIEW}'),
     "whole": (GRID, f"lab.explore(surface, {VIEW}"),
+    "reference": (
+        GRID.replace("hours", "hours[-5_000:]"),
+        f'lab.explore(surface, split="2019-08-15", {VIEW}',
+    ),
     "million": (
         'surface = ql.sweep("mean_reversion", hours[-2_000:], {"window": [40, 80], "deviation": '
         'np.linspace(1.0, 3.0, 1_000), "exit_z": np.linspace(-0.5, 0.5, 1_000)}, progress=False)',
@@ -113,7 +117,7 @@ def measure(page: Page, name: str, repeats: int, received: list[int]) -> dict[st
 def taken(page: Page, *names: str) -> dict[str, float]:
     """What the page measured: until the frame begins, and until it is painted [ms]."""
     return {
-        f"{name}{what}_ms": float(page.state(f"{name}{what.replace('_', '-')}-ms"))
+        f"{name}{what}_ms": float(page.state(f"{name}{what.replace('_', '-')}-ms") or "nan")
         for name in names
         for what in ("", "_painted")
     }
@@ -148,8 +152,9 @@ def change(page: Page, k: int) -> dict[str, float]:
 
 
 def summaries(rows: list[dict[str, float]]) -> dict[str, dict[str, float]]:
-    """Every figure by its name."""
-    return {name: summary([row[name] for row in rows]) for name in rows[0]}
+    """Every figure by its name, of the rows that have it."""
+    values = {name: [row[name] for row in rows if row[name] == row[name]] for name in rows[0]}
+    return {name: summary(those) for name, those in values.items() if those}
 
 
 def summary(values: list[float]) -> dict[str, float]:

@@ -56,6 +56,7 @@ def test_it_is_judged_together(verdict: Verdict, surface: Surface, candles: Cand
     members = choose_ensemble(surface, "timing_t", 30)
     assert verdict.members == members
     assert verdict.cell == members[0] == candidate(surface, GATE)
+    assert f"(an ensemble of {len(members)} cells, the best of them fast=" in str(verdict).splitlines()[0]
     found = record(runs_of(surface.strategy, candles, members, surface.execution))
     nulls = verdict.evidence.nulls
     assert nulls is not None

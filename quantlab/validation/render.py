@@ -54,11 +54,13 @@ def html(verdict: Verdict) -> str:
 
 def headline(verdict: Verdict) -> str:
     """One line: approved or refused, which strategy with which parameters, on which market."""
-    market = verdict.market
+    market, what = verdict.market, _params(verdict.cell.params)
+    if verdict.members:
+        what = f"an ensemble of {len(verdict.members)} cells, the best of them {what}"
     return (
-        f"{'APPROVED' if verdict.approved else 'REFUSED'}: {verdict.strategy} "
-        f"({_params(verdict.cell.params)}) on {market['exchange']} {market['symbol']} {market['timeframe']}, "
-        f"{_date(market['first_ms'])} to {_date(market['last_ms'])}"
+        f"{'APPROVED' if verdict.approved else 'REFUSED'}: {verdict.strategy} ({what}) on "
+        f"{market['exchange']} {market['symbol']} {market['timeframe']}, {_date(market['first_ms'])} to "
+        f"{_date(market['last_ms'])}"
     )
 
 

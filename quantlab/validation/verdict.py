@@ -249,7 +249,8 @@ class Verdict:
         """The verdict that `to_json` wrote; IntegrityError if it contradicts its own evidence."""
         if document.get("format") != FORMAT:
             raise IntegrityError(
-                f"a document of format {FORMAT!r} is needed, got {document.get('format')!r}."
+                f"a document of format {FORMAT!r} is needed, got {document.get('format')!r}, which another "
+                "version of the gate wrote: validate the surface again."
             )
         return cls(
             document["approved"],

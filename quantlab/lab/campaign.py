@@ -50,7 +50,7 @@ class Estimate(NamedTuple):
         With so many workers, each as fast as this machine; where the gate is asked, if it refuses each search
         as soon as luck has found as much often enough, which is the usual outcome.
     most_seconds : float
-        If it draws every null market for each of them, as for one that it approves; later searches on the
+        If it draws every null market for each of them, as for a close call; later searches on the
         same data draw more. The same as `seconds` where no gate is asked.
     workers : int
     measured : bool
